@@ -1,0 +1,130 @@
+"""A spectral encoder and decoder: ConvNeXt blocks between an STFT and an inverse STFT.
+
+The blocks are Vocos's (https://arxiv.org/abs/2306.00814). Features run as (B, N, dim): the pointwise layers,
+which are nearly all of the work, are then plain matrix products.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, State, Stateful, refuse_state
+from vocable.codecs.backbones.istft import STFT, ISTFTHead
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise convolution of 7, LayerNorm, GELU layer of `expansion` times the width; (B, N, dim) both ways.
+
+    layer_scale: initial weight of the block beside its input.
+    """
+
+    def __init__(self, dim: int, expansion: int = 3, layer_scale: float = 0.1):
+        super().__init__()
+        self.depthwise = nn.Conv1d(dim, dim, 7, padding=3, groups=dim)
+        self.norm = nn.LayerNorm(dim)
+        self.widen = nn.Linear(dim, expansion * dim)
+        self.narrow = nn.Linear(expansion * dim, dim)
+        self.scale = nn.Parameter(torch.full((dim,), layer_scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.depthwise(x.transpose(1, 2)).transpose(1, 2)
+        y = self.narrow(nn.functional.gelu(self.widen(self.norm(y))))
+        return x + self.scale * y
+
+
+class STFTEncoder(Stateful):
+    """Waveform (B, 1, T) to latents (B, latent_dim, T / hop_length), not causal.
+
+    Real and imaginary parts of the compressed spectrum, `fine_blocks` blocks at the STFT's own rate, a
+    strided convolution, `blocks` blocks at the frame rate, and a LayerNorm without weights, which keeps the
+    latent's scale while the codebooks learn.
+
+    n_fft, stft_hop: of the STFT, in samples. stride: STFT frames in one latent frame.
+    """
+
+    causal = False
+    compression = (
+        0.3  # exponent of the magnitudes: near the ear's loudness, and of even scale for the network
+    )
+
+    def __init__(
+        self,
+        latent_dim: int = 128,
+        dim: int = 384,
+        n_fft: int = 640,
+        stft_hop: int = 160,
+        stride: int = 2,
+        fine_blocks: int = 3,
+        blocks: int = 5,
+    ):
+        super().__init__()
+        self.hop_length = stft_hop * stride
+        self.stft = STFT(n_fft, stft_hop)
+        self.inp = nn.Linear(n_fft + 2, dim)
+        self.inp_norm = nn.LayerNorm(dim)
+        self.fine = nn.Sequential(*(ConvNeXtBlock(dim) for _ in range(fine_blocks)))
+        self.down = Conv1d(dim, dim, 2 * stride, stride) if stride > 1 else Conv1d(dim, dim, 1)
+        self.coarse = nn.Sequential(*(ConvNeXtBlock(dim) for _ in range(blocks)))
+        self.norm = nn.LayerNorm(dim)
+        self.out = nn.Linear(dim, latent_dim)
+        self.out_norm = nn.LayerNorm(latent_dim, elementwise_affine=False)
+        self.apply(init_weights)
+
+    def forward(self, wav: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """wav (B, 1, T), T a multiple of `hop_length`, to (B, D, N)."""
+        refuse_state(state)
+        spec = self.stft(wav.squeeze(1))
+        spec = spec * (spec.abs() + 1e-5) ** (self.compression - 1)
+        x = torch.cat([spec.real, spec.imag], dim=1).transpose(1, 2)
+        x = self.fine(self.inp_norm(self.inp(x)))
+        x = self.down(x.transpose(1, 2))[0].transpose(1, 2)
+        x = self.out(self.norm(self.coarse(x)))
+        return self.out_norm(x).transpose(1, 2), None
+
+
+class ISTFTDecoder(Stateful):
+    """Latents (B, latent_dim, N) to a waveform (B, 1, N * hop_length), not causal: `STFTEncoder` mirrored.
+
+    head: builds the last layer from (dim, n_fft, stft_hop).
+    """
+
+    causal = False
+
+    def __init__(
+        self,
+        latent_dim: int = 128,
+        dim: int = 384,
+        n_fft: int = 640,
+        stft_hop: int = 160,
+        stride: int = 2,
+        fine_blocks: int = 3,
+        blocks: int = 5,
+        head: Callable[..., nn.Module] = ISTFTHead,
+    ):
+        super().__init__()
+        self.hop_length = stft_hop * stride
+        self.inp = Conv1d(latent_dim, dim, 7)
+        self.inp_norm = nn.LayerNorm(dim)
+        self.coarse = nn.Sequential(*(ConvNeXtBlock(dim) for _ in range(blocks)))
+        self.up = ConvTranspose1d(dim, dim, 2 * stride, stride) if stride > 1 else Conv1d(dim, dim, 1)
+        self.fine = nn.Sequential(*(ConvNeXtBlock(dim) for _ in range(fine_blocks)))
+        self.norm = nn.LayerNorm(dim)
+        self.apply(init_weights)
+        self.head = head(dim=dim, n_fft=n_fft, hop_length=stft_hop)
+
+    def forward(self, z: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """z (B, D, N) to (B, 1, N * hop_length)."""
+        refuse_state(state)
+        x = self.inp(z)[0].transpose(1, 2)
+        x = self.coarse(self.inp_norm(x))
+        x = self.up(x.transpose(1, 2))[0].transpose(1, 2)
+        return self.head(self.norm(self.fine(x))), None
+
+
+def init_weights(module: nn.Module) -> None:
+    """Vocos's initialisation: weights from a truncated normal of 0.02, biases zero."""
+    if isinstance(module, nn.Conv1d | nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

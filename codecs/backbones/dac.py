@@ -1,0 +1,96 @@
+"""DAC's convolutional encoder and decoder (https://arxiv.org/abs/2306.06546)."""
+
+import math
+
+from torch import Tensor, nn
+
+from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, Residual, Sequential, State, Stateful
+from vocable.codecs.backbones.snake import Snake
+
+
+def residual_unit(dim: int, dilation: int, causal: bool) -> Residual:
+    """Snake, dilated convolution of 7, Snake, pointwise convolution; added to the input."""
+    return Residual(
+        Sequential(
+            Snake(dim),
+            Conv1d(dim, dim, 7, dilation=dilation, causal=causal, weight_norm=True),
+            Snake(dim),
+            Conv1d(dim, dim, 1, causal=causal, weight_norm=True),
+        )
+    )
+
+
+class DACEncoder(Stateful):
+    """Waveform (B, C, T) to latents (B, latent_dim, T / hop_length).
+
+    dim: channels after the first layer, doubled at every stride.
+    strides: down-sampling factors, first to last; their product is `hop_length`.
+    """
+
+    def __init__(
+        self,
+        dim: int = 64,
+        strides: tuple[int, ...] = (2, 4, 5, 8),
+        latent_dim: int = 1024,
+        channels: int = 1,
+        causal: bool = False,
+    ):
+        super().__init__()
+        self.hop_length = math.prod(strides)
+        self.causal = causal
+        layers: list[nn.Module] = [Conv1d(channels, dim, 7, causal=causal, weight_norm=True)]
+        for stride in strides:
+            layers += [residual_unit(dim, dilation, causal) for dilation in (1, 3, 9)]
+            layers += [Snake(dim), Conv1d(dim, 2 * dim, 2 * stride, stride, causal=causal, weight_norm=True)]
+            dim *= 2
+        layers += [Snake(dim), Conv1d(dim, latent_dim, 3, causal=causal, weight_norm=True)]
+        self.layers = Sequential(*layers)
+        init_weights(self)
+
+    def forward(self, wav: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """wav (B, C, T), T a multiple of `hop_length`, to (B, D, N)."""
+        return self.layers(wav, state)
+
+
+class DACDecoder(Stateful):
+    """Latents (B, latent_dim, N) to a waveform (B, C, N * hop_length) in [-1, 1].
+
+    dim: channels after the first layer, halved at every stride.
+    strides: up-sampling factors, first to last; their product is `hop_length`.
+    """
+
+    def __init__(
+        self,
+        dim: int = 1536,
+        strides: tuple[int, ...] = (8, 5, 4, 2),
+        latent_dim: int = 1024,
+        channels: int = 1,
+        causal: bool = False,
+    ):
+        super().__init__()
+        self.hop_length = math.prod(strides)
+        self.causal = causal
+        layers: list[nn.Module] = [Conv1d(latent_dim, dim, 7, causal=causal, weight_norm=True)]
+        for stride in strides:
+            up = ConvTranspose1d(dim, dim // 2, 2 * stride, stride, causal=causal, weight_norm=True)
+            layers += [Snake(dim), up]
+            dim //= 2
+            layers += [residual_unit(dim, dilation, causal) for dilation in (1, 3, 9)]
+        layers += [Snake(dim), Conv1d(dim, channels, 7, causal=causal, weight_norm=True), nn.Tanh()]
+        self.layers = Sequential(*layers)
+        init_weights(self)
+
+    def forward(self, z: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """z (B, D, N) to (B, C, N * hop_length)."""
+        return self.layers(z, state)
+
+
+def init_weights(module: nn.Module) -> None:
+    """DAC's initialisation: convolution weights from a truncated normal of 0.02, biases zero."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv1d):
+            weight = part.weight.clone()
+            nn.init.trunc_normal_(weight, std=0.02)
+            part.weight = weight  # through the parametrization, which splits it into norm and direction
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
