@@ -1,0 +1,234 @@
+"""The codec: encoder, quantizer, decoder."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vocable.codecs import audio
+from vocable.codecs.stream import Stream
+from vocable.codecs.tokens import Tokens
+from vocable.quantizers.base import Quantizer
+
+
+class CodecOutput(NamedTuple):
+    """What a training pass gives: wav (B, C, T), codes (B, K, N), the quantizer's loss and metrics."""
+
+    wav: Tensor
+    codes: Tensor
+    loss: Tensor
+    metrics: dict[str, Tensor]
+
+
+class Codec(nn.Module):
+    """Audio (B, C, T) to codes (B, K, N) and back, from built parts.
+
+    encoder: `encoder(wav, state=None) -> (z (B, D, N), state)`, N = T / hop_length.
+    decoder: `decoder(z, state=None) -> (wav (B, C, T), state)`. Both have `hop_length`.
+
+    >>> tokens = codec.encode("speech.wav")
+    >>> wav = codec.decode(tokens)
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        quantizer: Quantizer,
+        decoder: nn.Module,
+        sample_rate: int,
+        channels: int = 1,
+        name: str = "",
+    ) -> None:
+        super().__init__()
+        hops = [getattr(part, "hop_length", None) for part in (encoder, decoder)]
+        if not isinstance(hops[0], int) or hops[0] != hops[1]:
+            raise ValueError(
+                f"hop_length is {hops[0]} in the encoder, {hops[1]} in the decoder; accepted: one integer"
+            )
+        if channels not in audio.CHANNELS:
+            raise ValueError(f"channels is {channels}; accepted: 1 to {audio.CHANNELS[-1]}")
+        self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
+        self.sample_rate, self.channels, self.name = audio.check_rate(sample_rate), channels, name
+        self.hop_length = hops[0]
+
+    @property
+    def num_codebooks(self) -> int:
+        """K, all of the quantizer's codebooks."""
+        return self.quantizer.num_codebooks
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """V of each codebook."""
+        return self.quantizer.codebook_sizes
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second."""
+        return self.sample_rate / self.hop_length
+
+    def token_rate(self, num_codebooks: int | None = None) -> float:
+        """Tokens a second with the first `num_codebooks` codebooks (None: all)."""
+        return self.frame_rate * self.quantizer.check_num_codebooks(num_codebooks)
+
+    def bit_rate(self, num_codebooks: int | None = None) -> float:
+        """Bits a second with the first `num_codebooks` codebooks (None: all)."""
+        sizes = self.codebook_sizes[: self.quantizer.check_num_codebooks(num_codebooks)]
+        return self.frame_rate * sum(math.log2(size) for size in sizes)
+
+    def forward(self, wav: Tensor, num_codebooks: int | None = None) -> CodecOutput:
+        """The training pass: wav (B, C, T) of any T to its differentiable reconstruction of T samples."""
+        if wav.ndim != 3 or wav.shape[1] != self.channels or not wav.is_floating_point() or not wav.numel():
+            raise ValueError(
+                f"wav is {wav.dtype} {tuple(wav.shape)}; accepted: float (B, {self.channels}, T)"
+            )
+        z, _ = self.encoder(self._pad(wav))
+        quantized = self.quantizer(z, num_codebooks)
+        out, _ = self.decoder(quantized.z)
+        return CodecOutput(out[..., : wav.shape[-1]], quantized.codes, quantized.loss, quantized.metrics)
+
+    def encode(
+        self,
+        wav: Tensor | np.ndarray | str | Path,
+        sample_rate: int | None = None,
+        lengths: Tensor | list[int] | None = None,
+        num_codebooks: int | None = None,
+    ) -> Tokens:
+        """Audio (T,), (C, T) or (B, C, T), or a file, to tokens.
+
+        Float in [-1, 1], or integers by their full scale. `sample_rate` is the rate of `wav`: told it, `encode`
+        resamples and mixes channels; None means the codec's own. `lengths` (B,) are samples of each item as
+        given; an item's codes don't depend on the rest of its batch.
+        """
+        num_codebooks = self.quantizer.check_num_codebooks(num_codebooks)
+        wav, rate = self._signal(wav, sample_rate)
+        given = _check_lengths(lengths, len(wav), wav.shape[-1])
+        items = [item[:, :length] for item, length in zip(wav, given, strict=True)]
+        if rate != self.sample_rate:
+            items = [audio.resample(item, rate, self.sample_rate) for item in items]
+        frames = [math.ceil(item.shape[-1] / self.hop_length) for item in items]
+        codes = torch.zeros(len(items), num_codebooks, max(frames), dtype=torch.int64, device=self._device)
+        with self._exactly():
+            for count, group in _groups(frames):
+                z, _ = self.encoder(torch.stack([self._pad(items[i]) for i in group]).to(self._device))
+                codes[group, :, :count] = self.quantizer.encode(z, num_codebooks)
+        resampled = rate != self.sample_rate
+        return Tokens(
+            codes,
+            torch.tensor([item.shape[-1] for item in items], device=self._device),
+            sample_rate=self.sample_rate,
+            hop_length=self.hop_length,
+            codebook_sizes=self.codebook_sizes[:num_codebooks],
+            codec=self.name,
+            source_rate=rate if resampled else None,
+            source_lengths=torch.tensor(given, device=self._device) if resampled else None,
+        )
+
+    def decode(self, tokens: Tokens | Tensor, sample_rate: int | None = None) -> Tensor:
+        """Tokens, or bare codes (B, K, N), to wav (B, C, T) at the codec's rate or at `sample_rate`.
+
+        T is the longest item's, shorter ones end in zeros. With `sample_rate=tokens.source_rate` each has exactly
+        the samples that went in.
+        """
+        if isinstance(tokens, Tensor):
+            tokens = self._bare(tokens)
+        self._check_tokens(tokens)
+        rate = self.sample_rate if sample_rate is None else audio.check_rate(sample_rate)
+        codes, frames = tokens.codes.to(self._device), tokens.frames.tolist()
+        items: list[Tensor] = [codes] * len(tokens)
+        with self._exactly():
+            for count, group in _groups(frames):
+                wav, _ = self.decoder(self.quantizer.decode(codes[group, :, :count]))
+                for i, item in zip(group, wav, strict=True):
+                    items[i] = item[:, : int(tokens.lengths[i])]
+        if rate != self.sample_rate:
+            exact = rate == tokens.source_rate and tokens.source_lengths is not None
+            ends = tokens.source_lengths.tolist() if exact else [None] * len(items)
+            items = [
+                audio.resample(x, self.sample_rate, rate, end) for x, end in zip(items, ends, strict=True)
+            ]
+        longest = max(item.shape[-1] for item in items)
+        return torch.stack([F.pad(item, (0, longest - item.shape[-1])) for item in items])
+
+    def stream(self, num_codebooks: int | None = None) -> Stream:
+        """Chunk-wise encode and decode; AttributeError unless both the encoder and the decoder are causal."""
+        for part in ("encoder", "decoder"):
+            if not getattr(getattr(self, part), "causal", False):
+                raise AttributeError(f"this codec has no stream: its {part} is not causal, it looks ahead")
+        return Stream(self, self.quantizer.check_num_codebooks(num_codebooks))
+
+    def extra_repr(self) -> str:
+        return f"sample_rate={self.sample_rate}, channels={self.channels}, name={self.name!r}"
+
+    def _signal(self, wav: Tensor | np.ndarray | str | Path, sample_rate: int | None) -> tuple[Tensor, int]:
+        """Any input as (B, C, T) float32 with this codec's channels, on the CPU or where it was, and its rate."""
+        if isinstance(wav, str | Path):
+            wav, found = audio.read(wav)
+            if sample_rate not in (None, found):
+                raise ValueError(
+                    f"sample_rate is {sample_rate!r} for a file of {found} Hz; accepted: None, {found}"
+                )
+            sample_rate = found
+        rate = None if sample_rate is None else audio.check_rate(sample_rate)
+        wav = audio.to_float(wav)
+        if wav.ndim > 3:
+            raise ValueError(f"wav is {tuple(wav.shape)}; accepted: (T,), (C, T), (B, C, T)")
+        wav = wav.reshape((1, 1, 1, *wav.shape)[-3:])
+        if rate is None and wav.shape[1] != self.channels:
+            known = f"{self.channels}, or any with sample_rate, which has them mixed"
+            raise ValueError(f"wav has {wav.shape[1]} channels; accepted: {known}")
+        if wav.shape[1] not in audio.CHANNELS:
+            raise ValueError(
+                f"wav {tuple(wav.shape)} has {wav.shape[1]} channels; accepted: up to {audio.CHANNELS[-1]}"
+            )
+        return audio.to_channels(wav, self.channels), rate or self.sample_rate
+
+    def _pad(self, wav: Tensor) -> Tensor:
+        """Zeros after (..., T), up to a whole number of frames."""
+        return F.pad(wav, (0, -wav.shape[-1] % self.hop_length))
+
+    def _bare(self, codes: Tensor) -> Tokens:
+        self.quantizer.check_codes(codes)
+        sizes = self.codebook_sizes[: codes.shape[1]]
+        lengths = torch.full(codes.shape[:1], codes.shape[2] * self.hop_length, device=codes.device)
+        return Tokens(codes, lengths, self.sample_rate, self.hop_length, sizes)
+
+    def _check_tokens(self, tokens: Tokens) -> None:
+        if not isinstance(tokens, Tokens):
+            raise ValueError(f"tokens are a {type(tokens).__name__}; accepted: Tokens, codes (B, K, N)")
+        mine = (self.sample_rate, self.hop_length, self.codebook_sizes[: tokens.num_codebooks])
+        if (theirs := (tokens.sample_rate, tokens.hop_length, tokens.codebook_sizes)) != mine:
+            names = "sample_rate, hop_length, codebook_sizes"
+            raise ValueError(f"{names} of the tokens are {theirs}; accepted: this codec's, {mine}")
+        self.quantizer.check_codes(tokens.codes)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(chain(self.parameters(), self.buffers())).device
+
+    @contextmanager
+    def _exactly(self) -> Iterator[None]:
+        """No gradient and no autocast: codes that don't depend on who calls."""
+        with torch.no_grad(), torch.autocast(self._device.type, enabled=False):
+            yield
+
+
+def _check_lengths(lengths: Tensor | list[int] | None, batch: int, samples: int) -> list[int]:
+    if lengths is None:
+        return [samples] * batch
+    found = lengths.tolist() if isinstance(lengths, Tensor | np.ndarray) else list(lengths)
+    if len(found) != batch or not all(type(n) is int and 1 <= n <= samples for n in found):
+        raise ValueError(f"lengths are {found}; accepted: {batch} integers, 1 to {samples}")
+    return found
+
+
+def _groups(frames: list[int]) -> Iterator[tuple[int, list[int]]]:
+    """Items of equal length go through the parts together, so that none ever sees another's padding."""
+    for count in sorted(set(frames)):
+        yield count, [i for i, n in enumerate(frames) if n == count]

@@ -1,0 +1,142 @@
+"""Tokens: the codes of some audio with what is needed to decode, cut and save them."""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from vocable.codecs.audio import check_rate, resampled_length
+
+LIMITS = {"hop_length": 2**24, "codebook size": 2**31, "codebooks": 256, "length": 2**48}
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """Codes (B, K, N) int64 of B signals; past an item's own frames, ceil(length / hop_length), they are 0.
+
+    lengths: (B,) int64, samples of each item at `sample_rate`, the codec's.
+    codebook_sizes: V of each of the K codebooks.
+    codec: the name that the codec was loaded by, "" when it has none.
+    source_rate, source_lengths: rate and samples (B,) of what was encoded; None where they are the codec's.
+    """
+
+    codes: Tensor
+    lengths: Tensor
+    sample_rate: int
+    hop_length: int
+    codebook_sizes: tuple[int, ...]
+    codec: str = ""
+    source_rate: int | None = None
+    source_lengths: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.codes.dtype != torch.int64 or self.codes.ndim != 3 or self.codes.numel() == 0:
+            found = f"{self.codes.dtype} {tuple(self.codes.shape)}"
+            raise ValueError(f"codes are {found}; accepted: torch.int64 (B, K, N), none of them 0")
+        check_rate(self.sample_rate)
+        _check(self.hop_length, "hop_length", LIMITS["hop_length"])
+        for size in self.codebook_sizes:
+            _check(size, "codebook size", LIMITS["codebook size"])
+        if len(self.codebook_sizes) != self.codes.shape[1]:
+            sizes = f"codebook_sizes are {self.codebook_sizes}"
+            raise ValueError(
+                f"{sizes}; accepted: one for each of the {self.codes.shape[1]} codebooks in codes"
+            )
+        self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        for name, lengths in (("lengths", self.lengths), ("source_lengths", self.source_lengths)):
+            if lengths is not None and (
+                lengths.dtype != torch.int64 or lengths.shape != self.codes.shape[:1]
+            ):
+                found = f"{lengths.dtype} {tuple(lengths.shape)}"
+                raise ValueError(f"{name} are {found}; accepted: torch.int64 ({len(self.codes)},)")
+        if int(self.lengths.min()) < 1 or int(self.frames.max()) != self.codes.shape[2]:
+            top = self.codes.shape[2] * self.hop_length
+            raise ValueError(
+                f"lengths are {self.lengths.tolist()}; accepted: 1 to {top}, the longest needing every frame"
+            )
+        if (self.source_rate is None) != (self.source_lengths is None):
+            raise ValueError("source_rate and source_lengths: one of them is None; accepted: both or neither")
+        if self.source_rate is not None and self.source_lengths is not None:
+            check_rate(self.source_rate, "source_rate")
+            sources = self.source_lengths.tolist()
+            made = [resampled_length(length, self.source_rate, self.sample_rate) for length in sources]
+            if min(sources) < 1 or made != self.lengths.tolist():
+                raise ValueError(
+                    f"source_lengths are {sources}; accepted: those that resample to {self.lengths.tolist()}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, index: int | slice) -> Self:
+        """The items of `index`, cut to the frames of the longest; an int keeps a batch of one."""
+        items = range(len(self))[index]
+        chosen = [items] if isinstance(items, int) else list(items)
+        if not chosen:
+            raise ValueError(f"{index} picks none of {len(self)} items; accepted: one or more")
+        frames = int(self.frames[chosen].max())
+        source = None if self.source_lengths is None else self.source_lengths[chosen]
+        codes = self.codes[chosen, :, :frames]
+        return replace(self, codes=codes, lengths=self.lengths[chosen], source_lengths=source)
+
+    @property
+    def frames(self) -> Tensor:
+        """(B,) int64, each item's own frames."""
+        return (self.lengths + self.hop_length - 1) // self.hop_length
+
+    @property
+    def num_codebooks(self) -> int:
+        """K of these codes."""
+        return self.codes.shape[1]
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second."""
+        return self.sample_rate / self.hop_length
+
+    @property
+    def token_rate(self) -> float:
+        """Tokens a second."""
+        return self.frame_rate * self.num_codebooks
+
+    @property
+    def bit_rate(self) -> float:
+        """Bits a second, of codes stored at log2 V bits."""
+        return self.frame_rate * sum(math.log2(size) for size in self.codebook_sizes)
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same tokens on `device`."""
+        source = None if self.source_lengths is None else self.source_lengths.to(device)
+        codes, lengths = self.codes.to(device), self.lengths.to(device)
+        return replace(self, codes=codes, lengths=lengths, source_lengths=source)
+
+    def first(self, num_codebooks: int) -> Self:
+        """The same audio at the rate of its first `num_codebooks` codebooks."""
+        if not 1 <= num_codebooks <= self.num_codebooks:
+            raise ValueError(f"num_codebooks is {num_codebooks}; accepted: 1 to {self.num_codebooks}")
+        return replace(
+            self, codes=self.codes[:, :num_codebooks], codebook_sizes=self.codebook_sizes[:num_codebooks]
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the token file `path` (.voc): each item's own frames, bit-packed. It appears whole or not at all."""
+        from vocable.codecs.tokenfile import write
+
+        write(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a token file; ValueError where it is damaged, truncated or not one."""
+        from vocable.codecs.tokenfile import read
+
+        return cls(**read(path))
+
+
+def _check(value: object, name: str, top: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= top:
+        raise ValueError(f"{name} is {value!r}; accepted: an integer, 1 to {top}")
