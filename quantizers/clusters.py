@@ -1,0 +1,88 @@
+"""Nearest entries, cluster statistics and k-means: the same on every rank of a distributed run."""
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def nearest(vectors: Tensor, table: Tensor) -> Tensor:
+    """Index (M,) of the row of table (V, D) at the least Euclidean distance from each of vectors (M, D).
+
+    In float32 at least: in bfloat16 most distances of a large table tie.
+    """
+    with torch.autocast(vectors.device.type, enabled=False):
+        dtype = torch.promote_types(vectors.dtype, torch.float32)
+        vectors, table = vectors.detach().to(dtype), table.detach().to(dtype)
+        # |v - t|^2 less |v|^2, which is the same for every row
+        distances = torch.addmm(table.pow(2).sum(1), vectors, table.t(), alpha=-2)
+        return distances.argmin(1)
+
+
+def accumulate(vectors: Tensor, codes: Tensor, size: int, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted count (V,) and sum (V, D) of the vectors (M, D) of each code, over all ranks.
+
+    codes: (M,) in 0..size-1; weights: (M,).
+    """
+    counts = vectors.new_zeros(size).index_add_(0, codes, weights)
+    sums = vectors.new_zeros(size, vectors.shape[1]).index_add_(0, codes, vectors * weights[:, None])
+    if _world_size() > 1:
+        dist.all_reduce(counts)
+        dist.all_reduce(sums)
+    return counts, sums
+
+
+def sample(vectors: Tensor, weights: Tensor, count: int) -> Tensor:
+    """(count, D): vectors (M, D) of all ranks drawn by their weights (M,), the same on every rank."""
+    world = _world_size()
+    share = -(-count // world)
+    # a rank whose weights are all zero still has to draw something
+    probabilities = weights.float().clamp(min=1e-20)
+    drawn = vectors[torch.multinomial(probabilities, share, replacement=share > len(vectors))]
+    if world == 1:
+        return drawn
+    shares = [torch.empty_like(drawn) for _ in range(world)]
+    dist.all_gather(shares, drawn.contiguous())
+    # rank after rank in turn, so that cutting the surplus takes from all of them
+    return torch.stack(shares, dim=1).flatten(0, 1)[:count]
+
+
+def kmeans(vectors: Tensor, weights: Tensor, size: int, iterations: int) -> tuple[Tensor, Tensor]:
+    """Lloyd's k-means of vectors (M, D) with weights (M,): centres (V, D), and the weight (V,) of each."""
+    centres = sample(vectors, weights, size)
+    for _ in range(iterations):
+        counts, sums = accumulate(vectors, nearest(vectors, centres), size, weights)
+        empty = counts[:, None] == 0
+        centres = torch.where(empty, centres, sums / counts[:, None].masked_fill(empty, 1))
+    counts, _ = accumulate(vectors, nearest(vectors, centres), size, weights)
+    return centres, counts
+
+
+def usage(codes: Tensor, codebook_sizes: tuple[int, ...]) -> dict[str, Tensor]:
+    """Share of entries used and perplexity of codes (B, K, N), averaged over the K codebooks."""
+    metrics: dict[str, list[Tensor]] = {"codebook_use": [], "perplexity": []}
+    ones = torch.ones(codes[:, 0].numel(), device=codes.device)
+    for k, size in enumerate(codebook_sizes[: codes.shape[1]]):
+        counts = ones.new_zeros(size).index_add_(0, codes[:, k].flatten(), ones)
+        metrics["codebook_use"].append((counts > 0).float().mean())
+        metrics["perplexity"].append(torch.special.entr(counts / counts.sum()).sum().exp())
+    return {name: torch.stack(values).mean() for name, values in metrics.items()}
+
+
+def flatten(z: Tensor) -> Tensor:
+    """(B, D, N) to its vectors (B * N, D)."""
+    return z.transpose(1, 2).reshape(-1, z.shape[1])
+
+
+def straight_through(value: Tensor, z: Tensor) -> Tensor:
+    """Exactly `value`, with a gradient of ones to z and none to value (https://arxiv.org/abs/1308.3432)."""
+    return value.detach() + (z - z.detach())
+
+
+def select(table: Tensor, codes: Tensor) -> Tensor:
+    """Rows of table (V, D) for codes (B, N), as latents (B, D, N)."""
+    return F.embedding(codes, table).transpose(1, 2)
+
+
+def _world_size() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1

@@ -1,0 +1,111 @@
+"""Residual vector quantization: each codebook quantizes what those before it left over."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vocable.quantizers.base import Quantized, Quantizer
+from vocable.quantizers.clusters import straight_through, usage
+from vocable.quantizers.vq import EMAVQ, VQ, FactorizedVQ
+
+
+class RVQ(Quantizer):
+    """A stack of one-codebook quantizers of the same width (https://arxiv.org/abs/2107.03312).
+
+    dropout: in training, the share of a batch's items that use only the first n codebooks, n uniform in 1..K,
+    so that one model serves every bit rate. Codes of all K codebooks are returned; z and loss leave out the
+    unused ones, and these do not learn from the item. `num_codebooks` in a call overrides it.
+    The loss is the mean over the codebooks.
+    """
+
+    def __init__(self, layers: Sequence[VQ], dropout: float = 0.0) -> None:
+        super().__init__()
+        dims = {layer.dim for layer in layers}
+        if len(dims) != 1:
+            raise ValueError(f"layers have widths {sorted(dims)}; accepted: one or more layers of one width")
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"dropout is {dropout}; accepted: 0 to 1")
+        self.layers = nn.ModuleList(layers)
+        self.dim = dims.pop()
+        self.codebook_sizes = tuple(size for layer in layers for size in layer.codebook_sizes)
+        self.dropout = dropout
+
+    def forward(self, z: Tensor, num_codebooks: int | None = None) -> Quantized:
+        used = self.check_num_codebooks(num_codebooks)
+        drop = self.training and num_codebooks is None and self.dropout > 0
+        counts = self._draw_counts(len(z)) if drop else torch.full((len(z),), used)
+        counts = counts.to(z.device)
+        with torch.autocast(z.device.type, enabled=False):
+            x = z.to(self._layer(0).table.dtype)
+            residual, out, loss, codes = x, torch.zeros_like(x), x.new_zeros(()), []
+            for k in range(used):
+                keep = counts > k
+                # A codebook's loss must reach x past the codebooks before it. Through their straight-through
+                # outputs the residual's gradient cancels, and only the first would pull the latent closer.
+                step = self._layer(k).step(straight_through(residual, x), residual, keep)
+                residual = residual - step.z
+                out = out + step.z * keep[:, None, None]
+                loss = loss + (step.loss * keep).mean() / used
+                codes.append(step.codes)
+        stacked = torch.stack(codes, dim=1)
+        return Quantized(out.to(z.dtype), stacked, loss, usage(stacked, self.codebook_sizes))
+
+    def encode(self, z: Tensor, num_codebooks: int | None = None) -> Tensor:
+        used = self.check_num_codebooks(num_codebooks)
+        with torch.autocast(z.device.type, enabled=False):
+            residual, codes = z.to(self._layer(0).table.dtype), []
+            for k in range(used):
+                codes.append(self._layer(k).search(residual))
+                if k + 1 < used:
+                    residual = residual - self._layer(k).look_up(codes[k])
+        return torch.stack(codes, dim=1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        self.check_codes(codes)
+        with torch.autocast(codes.device.type, enabled=False):
+            z = self._layer(0).look_up(codes[:, 0])
+            for k in range(1, codes.shape[1]):
+                z = z + self._layer(k).look_up(codes[:, k])
+        return z
+
+    def _layer(self, k: int) -> VQ:
+        layer = self.layers[k]
+        assert isinstance(layer, VQ)
+        return layer
+
+    def _draw_counts(self, batch: int) -> Tensor:
+        """How many codebooks each item uses, (B,), drawn on the CPU so that a device need not wait."""
+        counts = torch.full((batch,), self.num_codebooks)
+        # rounded at random, so that the share is right on average for any batch size
+        dropped = int(batch * self.dropout + torch.rand(()).item())
+        counts[:dropped] = torch.randint(1, self.num_codebooks + 1, (dropped,))
+        return counts
+
+
+def factorized_rvq(
+    dim: int,
+    num_codebooks: int = 12,
+    codebook_size: int = 1024,
+    codebook_dim: int = 8,
+    dropout: float = 0.5,
+    kmeans_init: bool = False,
+) -> RVQ:
+    """RVQ of factorised codebooks learned by gradient, as in DAC."""
+    layers = [
+        FactorizedVQ(dim, codebook_size, codebook_dim, kmeans_init=kmeans_init) for _ in range(num_codebooks)
+    ]
+    return RVQ(layers, dropout)
+
+
+def ema_rvq(
+    dim: int,
+    num_codebooks: int,
+    codebook_size: int,
+    dropout: float = 0.0,
+    decay: float = 0.99,
+    dead_threshold: float = 2.0,
+) -> RVQ:
+    """RVQ of Euclidean codebooks learned by moving averages, as in EnCodec."""
+    layers = [EMAVQ(dim, codebook_size, decay, dead_threshold=dead_threshold) for _ in range(num_codebooks)]
+    return RVQ(layers, dropout)
