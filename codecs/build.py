@@ -1,4 +1,4 @@
-"""A config tree to objects, what `hydra.utils.instantiate(node, _convert_="all")` gives, from trusted modules only."""
+"""A config tree to objects: Hydra's `instantiate(node, _convert_="all")`, from trusted modules only."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-# Of vocable itself a config names parts of a codec only: `load` or `write` in a downloaded config would be a way out.
+# Of vocable itself a config names parts of codecs only: `load` or `write` there would be a way out.
 PARTS = (
     "vocable.codecs.codec",
     "vocable.codecs.backbones",
@@ -19,8 +19,8 @@ PARTS = (
 def build(node: Any, trusted: tuple[str, ...] = ("vocable.",)) -> Any:
     """Build `node`: each mapping with `_target_` (a dotted path) becomes a call of that class or function.
 
-    `_args_` are its positional arguments, `_partial_: true` gives a `functools.partial`, nested nodes are built
-    first. ValueError, before anything is imported, where a target lies outside the `trusted` prefixes:
+    `_args_` are its positional arguments, `_partial_: true` gives a `functools.partial`, nested nodes are
+    built first. ValueError, before anything is imported, where a target is outside the `trusted` prefixes:
 
     >>> build({"_target_": "vocable.quantizers.fsq.FSQ", "dim": 8, "levels": [5, 5]}).codebook_sizes
     (25,)
@@ -64,7 +64,7 @@ def _targets(node: Any, where: str) -> Iterator[tuple[str, Any]]:
 
 
 def _resolve(target: str, where: str, trusted: tuple[str, ...]) -> Callable[..., Any]:
-    """The class or function `module.name`; its own home must be trusted too, so `vocable.codecs.os.system` is not."""
+    """The class or function `module.name`, whose own home must be trusted too: an imported name is not."""
     module, _, name = target.rpartition(".")
     try:
         found = getattr(import_module(module), name)

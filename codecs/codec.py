@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocable.codecs import audio
+from vocable.codecs import audio, signal
 from vocable.codecs.stream import Stream
 from vocable.codecs.tokens import Tokens
 from vocable.quantizers.base import Quantizer
@@ -52,10 +52,10 @@ class Codec(nn.Module):
             raise ValueError(
                 f"hop_length is {hops[0]} in the encoder, {hops[1]} in the decoder; accepted: one integer"
             )
-        if channels not in audio.CHANNELS:
-            raise ValueError(f"channels is {channels}; accepted: 1 to {audio.CHANNELS[-1]}")
+        if channels not in signal.CHANNELS:
+            raise ValueError(f"channels is {channels}; accepted: 1 to {signal.CHANNELS[-1]}")
         self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
-        self.sample_rate, self.channels, self.name = audio.check_rate(sample_rate), channels, name
+        self.sample_rate, self.channels, self.name = signal.check_rate(sample_rate), channels, name
         self.hop_length = hops[0]
 
     @property
@@ -102,20 +102,20 @@ class Codec(nn.Module):
     ) -> Tokens:
         """Audio (T,), (C, T) or (B, C, T), or a file, to tokens.
 
-        Float in [-1, 1], or integers by their full scale. `sample_rate` is the rate of `wav`: told it, `encode`
-        resamples and mixes channels; None means the codec's own. `lengths` (B,) are samples of each item as
-        given; an item's codes don't depend on the rest of its batch.
+        Float in [-1, 1], or integers by their full scale. sample_rate: of `wav`, which is then resampled and
+        its channels mixed; None means the codec's own. lengths: (B,) samples of each item as given; an
+        item's codes don't depend on the rest of its batch.
         """
         num_codebooks = self.quantizer.check_num_codebooks(num_codebooks)
         wav, rate = self._signal(wav, sample_rate)
-        given = _check_lengths(lengths, len(wav), wav.shape[-1])
+        given = signal.check_lengths(lengths, len(wav), wav.shape[-1])
         items = [item[:, :length] for item, length in zip(wav, given, strict=True)]
         if rate != self.sample_rate:
             items = [audio.resample(item, rate, self.sample_rate) for item in items]
         frames = [math.ceil(item.shape[-1] / self.hop_length) for item in items]
         codes = torch.zeros(len(items), num_codebooks, max(frames), dtype=torch.int64, device=self._device)
         with self._exactly():
-            for count, group in _groups(frames):
+            for count, group in signal.groups(frames):
                 z, _ = self.encoder(torch.stack([self._pad(items[i]) for i in group]).to(self._device))
                 codes[group, :, :count] = self.quantizer.encode(z, num_codebooks)
         resampled = rate != self.sample_rate
@@ -133,23 +133,23 @@ class Codec(nn.Module):
     def decode(self, tokens: Tokens | Tensor, sample_rate: int | None = None) -> Tensor:
         """Tokens, or bare codes (B, K, N), to wav (B, C, T) at the codec's rate or at `sample_rate`.
 
-        T is the longest item's, shorter ones end in zeros. With `sample_rate=tokens.source_rate` each has exactly
-        the samples that went in.
+        T is the longest item's, shorter ones end in zeros. With `sample_rate=tokens.source_rate` each has
+        exactly the samples that went in.
         """
         if isinstance(tokens, Tensor):
             tokens = self._bare(tokens)
         self._check_tokens(tokens)
-        rate = self.sample_rate if sample_rate is None else audio.check_rate(sample_rate)
+        rate = self.sample_rate if sample_rate is None else signal.check_rate(sample_rate)
         codes, frames = tokens.codes.to(self._device), tokens.frames.tolist()
         items: list[Tensor] = [codes] * len(tokens)
         with self._exactly():
-            for count, group in _groups(frames):
+            for count, group in signal.groups(frames):
                 wav, _ = self.decoder(self.quantizer.decode(codes[group, :, :count]))
                 for i, item in zip(group, wav, strict=True):
                     items[i] = item[:, : int(tokens.lengths[i])]
         if rate != self.sample_rate:
-            exact = rate == tokens.source_rate and tokens.source_lengths is not None
-            ends = tokens.source_lengths.tolist() if exact else [None] * len(items)
+            known = tokens.source_lengths if rate == tokens.source_rate else None
+            ends = [None] * len(items) if known is None else known.tolist()
             items = [
                 audio.resample(x, self.sample_rate, rate, end) for x, end in zip(items, ends, strict=True)
             ]
@@ -161,13 +161,14 @@ class Codec(nn.Module):
         for part in ("encoder", "decoder"):
             if not getattr(getattr(self, part), "causal", False):
                 raise AttributeError(f"this codec has no stream: its {part} is not causal, it looks ahead")
-        return Stream(self, self.quantizer.check_num_codebooks(num_codebooks))
+        books = self.quantizer.check_num_codebooks(num_codebooks)
+        return Stream(self.encoder, self.quantizer, self.decoder, self.hop_length, self.channels, books)
 
     def extra_repr(self) -> str:
         return f"sample_rate={self.sample_rate}, channels={self.channels}, name={self.name!r}"
 
     def _signal(self, wav: Tensor | np.ndarray | str | Path, sample_rate: int | None) -> tuple[Tensor, int]:
-        """Any input as (B, C, T) float32 with this codec's channels, on the CPU or where it was, and its rate."""
+        """Any input as (B, C, T) float32 with this codec's channels, and its rate."""
         if isinstance(wav, str | Path):
             wav, found = audio.read(wav)
             if sample_rate not in (None, found):
@@ -175,19 +176,19 @@ class Codec(nn.Module):
                     f"sample_rate is {sample_rate!r} for a file of {found} Hz; accepted: None, {found}"
                 )
             sample_rate = found
-        rate = None if sample_rate is None else audio.check_rate(sample_rate)
-        wav = audio.to_float(wav)
+        rate = None if sample_rate is None else signal.check_rate(sample_rate)
+        wav = signal.to_float(wav)
         if wav.ndim > 3:
             raise ValueError(f"wav is {tuple(wav.shape)}; accepted: (T,), (C, T), (B, C, T)")
         wav = wav.reshape((1, 1, 1, *wav.shape)[-3:])
         if rate is None and wav.shape[1] != self.channels:
             known = f"{self.channels}, or any with sample_rate, which has them mixed"
             raise ValueError(f"wav has {wav.shape[1]} channels; accepted: {known}")
-        if wav.shape[1] not in audio.CHANNELS:
+        if wav.shape[1] not in signal.CHANNELS:
             raise ValueError(
-                f"wav {tuple(wav.shape)} has {wav.shape[1]} channels; accepted: up to {audio.CHANNELS[-1]}"
+                f"wav {tuple(wav.shape)} has {wav.shape[1]} channels; accepted: up to {signal.CHANNELS[-1]}"
             )
-        return audio.to_channels(wav, self.channels), rate or self.sample_rate
+        return signal.to_channels(wav, self.channels), rate or self.sample_rate
 
     def _pad(self, wav: Tensor) -> Tensor:
         """Zeros after (..., T), up to a whole number of frames."""
@@ -217,18 +218,3 @@ class Codec(nn.Module):
         """No gradient and no autocast: codes that don't depend on who calls."""
         with torch.no_grad(), torch.autocast(self._device.type, enabled=False):
             yield
-
-
-def _check_lengths(lengths: Tensor | list[int] | None, batch: int, samples: int) -> list[int]:
-    if lengths is None:
-        return [samples] * batch
-    found = lengths.tolist() if isinstance(lengths, Tensor | np.ndarray) else list(lengths)
-    if len(found) != batch or not all(type(n) is int and 1 <= n <= samples for n in found):
-        raise ValueError(f"lengths are {found}; accepted: {batch} integers, 1 to {samples}")
-    return found
-
-
-def _groups(frames: list[int]) -> Iterator[tuple[int, list[int]]]:
-    """Items of equal length go through the parts together, so that none ever sees another's padding."""
-    for count in sorted(set(frames)):
-        yield count, [i for i, n in enumerate(frames) if n == count]

@@ -8,9 +8,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from vocable.codecs.audio import check_rate, resampled_length
-
-LIMITS = {"hop_length": 2**24, "codebook size": 2**31, "codebooks": 256, "length": 2**48}
+from vocable.codecs import tokenfile
+from vocable.codecs.audio import resampled_length
+from vocable.codecs.signal import check_rate
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +37,9 @@ class Tokens:
             found = f"{self.codes.dtype} {tuple(self.codes.shape)}"
             raise ValueError(f"codes are {found}; accepted: torch.int64 (B, K, N), none of them 0")
         check_rate(self.sample_rate)
-        _check(self.hop_length, "hop_length", LIMITS["hop_length"])
+        _check(self.hop_length, "hop_length", 2**24)
         for size in self.codebook_sizes:
-            _check(size, "codebook size", LIMITS["codebook size"])
+            _check(size, "codebook size", 2**31)
         if len(self.codebook_sizes) != self.codes.shape[1]:
             sizes = f"codebook_sizes are {self.codebook_sizes}"
             raise ValueError(
@@ -124,17 +124,17 @@ class Tokens:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the token file `path` (.voc): each item's own frames, bit-packed. It appears whole or not at all."""
-        from vocable.codecs.tokenfile import write
-
-        write(self, path)
+        """Write the token file `path` (.voc), each item's own frames bit-packed, whole or not at all."""
+        tokenfile.write(path, vars(self))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a token file; ValueError where it is damaged, truncated or not one."""
-        from vocable.codecs.tokenfile import read
-
-        return cls(**read(path))
+        fields = tokenfile.read(path)
+        try:
+            return cls(**fields)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
 
 
 def _check(value: object, name: str, top: int) -> None:

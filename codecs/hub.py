@@ -1,0 +1,135 @@
+"""Codec folders, config.json beside model.safetensors: load and save, by name, path or hub id."""
+
+import json
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vocable.codecs.backbones.conv import fold_weight_norm
+from vocable.codecs.build import build
+from vocable.codecs.codec import Codec
+from vocable.codecs.files import replacing
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+_HUB_ID = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)(?:@([\w./-]+))?")
+
+
+def available() -> list[str]:
+    """The names that `load` knows: the codecs inside the package."""
+    return sorted(name for name, folder in _builtin().items() if (folder / WEIGHTS).is_file())
+
+
+def load(
+    name_or_path: str | Path,
+    device: torch.device | str = "cpu",
+    trusted: tuple[str, ...] = ("vocable.",),
+    revision: str | None = None,
+) -> Codec:
+    """A codec ready to use: eval mode, float32, weight norm folded.
+
+    name_or_path: a name of `available()`, a folder, or a hub id, owner/repo or owner/repo@revision.
+    trusted: prefixes of what its config may build, for quantizers and backbones of one's own.
+
+    >>> codec = load("vocable-16khz")
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder, name = _find(name_or_path, revision)
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        state = load_file(folder / WEIGHTS)
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise ValueError(f"{folder}: {CONFIG} or {WEIGHTS} is damaged: {error}") from error
+    codec = _blank(config, state, trusted, str(folder))
+    codec.load_state_dict(state, strict=True)
+    fold_weight_norm(codec)
+    codec.name = name or codec.name
+    return codec.float().eval().to(device)
+
+
+def save(
+    codec: Codec, config: dict[str, Any], folder: str | Path, trusted: tuple[str, ...] = ("vocable.",)
+) -> None:
+    """Write `codec` to `folder`, to be loaded again; `config` is the node that builds it."""
+    from safetensors.torch import save_file
+
+    state = {key: value.detach().cpu().clone().contiguous() for key, value in codec.state_dict().items()}
+    try:
+        text = json.dumps(config, indent=2, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the config is not JSON: {error}") from error
+    _blank(json.loads(text), state, trusted, "the codec to save")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / WEIGHTS) as weights, replacing(folder / CONFIG) as node:
+        save_file(state, weights)
+        node.write_text(text + "\n", encoding="utf-8")
+
+
+def _blank(config: Any, state: dict[str, Tensor], trusted: tuple[str, ...], what: str) -> Codec:
+    """The codec of `config`, not yet loaded; ValueError unless `state` has all its tensors and no other."""
+    with torch.random.fork_rng(devices=[]):  # the initial weights go: the caller's random numbers stay
+        codec = build(config, trusted)
+    if not isinstance(codec, Codec):
+        raise ValueError(f"{what}: the config builds a {type(codec).__name__}; accepted: a Codec")
+    if not any(".parametrizations." in key for key in state):
+        fold_weight_norm(codec)  # a codec that was loaded, and so folded, before it was saved
+    own = codec.state_dict()
+    odd = {
+        "missing": sorted(own.keys() - state.keys()),
+        "unexpected": sorted(state.keys() - own.keys()),
+        "of another shape": sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape),
+    }
+    if any(odd.values()):
+        found = "; ".join(f"{len(keys)} {word} ({', '.join(keys[:5])})" for word, keys in odd.items() if keys)
+        raise ValueError(
+            f"{what}: its tensors don't fit the config: {found}; accepted: {len(own)} named by it"
+        )
+    return codec
+
+
+def _find(name: str | Path, revision: str | None) -> tuple[Path, str]:
+    """The folder of a built-in, a path or a hub id, and the name that finds it anywhere, "" for a path."""
+    text = str(name)
+    if isinstance(name, str) and text in available():
+        return _builtin()[text], text
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _checked(folder), ""
+    match = _HUB_ID.fullmatch(text) if isinstance(name, str) else None
+    if match is None:
+        known = ", ".join((*available(), "a folder", "a hub id owner/repo"))
+        raise ValueError(f"no codec {text!r}; accepted: {known}")
+    if revision is not None and match[2] not in (None, revision):
+        raise ValueError(f"revision is {revision!r} for {text!r}; accepted: one of the two")
+    revision = revision or match[2]
+    return _download(match[1], revision), f"{match[1]}@{revision}" if revision else match[1]
+
+
+def _checked(folder: Path) -> Path:
+    if missing := [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]:
+        raise FileNotFoundError(f"{folder} has no {' and no '.join(missing)}")
+    return folder
+
+
+def _download(repo: str, revision: str | None) -> Path:
+    """A hub repository's files, from the local cache or the network."""
+    from huggingface_hub import constants, snapshot_download
+
+    try:
+        found = snapshot_download(repo, revision=revision, allow_patterns=[CONFIG, WEIGHTS, "README.md"])
+    except Exception as error:  # the hub's, the HTTP library's and the system's, which vary by version
+        where = f"{repo}@{revision}" if revision else repo
+        kinds = f"no folder, not on the hub or not reachable, not in the cache {constants.HF_HUB_CACHE}"
+        raise FileNotFoundError(f"codec {where!r}: {kinds}: {type(error).__name__}: {error}") from error
+    return _checked(Path(found))
+
+
+def _builtin() -> dict[str, Path]:
+    root = Path(str(resources.files("vocable.codecs.pretrained")))
+    return {folder.name: folder for folder in root.iterdir() if folder.is_dir()}

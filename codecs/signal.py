@@ -1,0 +1,84 @@
+"""What counts as a signal: checks and conversions of what callers pass."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+RATES = range(1000, 768_001)  # Hz
+CHANNELS = range(1, 65)
+FULL_SCALE = {torch.int16: 2.0**15, torch.int32: 2.0**31, torch.uint8: 2.0**7}
+FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+def check_rate(sample_rate: Any, name: str = "sample_rate") -> int:
+    """`sample_rate` in Hz as an int; ValueError unless it is an integer in `RATES`."""
+    whole = isinstance(sample_rate, int | np.integer) and not isinstance(sample_rate, bool)
+    if not whole or int(sample_rate) not in RATES:
+        raise ValueError(f"{name} is {sample_rate!r}; accepted: an integer, {RATES[0]} to {RATES[-1]} Hz")
+    return int(sample_rate)
+
+
+def check_lengths(lengths: Any, batch: int, samples: int) -> list[int]:
+    """Each item's own samples, None for all; ValueError unless one integer an item, 1 to `samples`."""
+    if lengths is None:
+        return [samples] * batch
+    found = lengths.tolist() if isinstance(lengths, Tensor | np.ndarray) else lengths
+    right = isinstance(found, list | tuple) and len(found) == batch
+    if not right or not all(type(length) is int and 1 <= length <= samples for length in found):
+        raise ValueError(f"lengths are {found}; accepted: {batch} integers, 1 to {samples}")
+    return list(found)
+
+
+def to_float(wav: Tensor | np.ndarray) -> Tensor:
+    """A signal as float32 in [-1, 1], integers by their full scale; ValueError where empty or not finite."""
+    if isinstance(wav, np.ndarray):
+        wav = _from_numpy(wav)
+    if not isinstance(wav, Tensor):
+        raise ValueError(f"wav is a {type(wav).__name__}; accepted: Tensor, ndarray")
+    if wav.dtype not in (*FLOATS, *FULL_SCALE):
+        known = ", ".join(str(dtype) for dtype in (*FLOATS, *FULL_SCALE))
+        raise ValueError(f"wav is {wav.dtype}; accepted: {known}")
+    if wav.ndim == 0 or wav.numel() == 0:
+        raise ValueError(f"wav is {tuple(wav.shape)}; accepted: one sample or more")
+    if scale := FULL_SCALE.get(wav.dtype):
+        middle = scale if wav.dtype == torch.uint8 else 0.0
+        return ((wav.double() - middle) / scale).float()
+    wav = wav.float()
+    bad = wav.numel() - int(wav.isfinite().sum())
+    if bad:
+        raise ValueError(
+            f"wav holds NaN or infinite samples, {bad} of {wav.numel()}; accepted: finite float32"
+        )
+    return wav
+
+
+def to_channels(wav: Tensor, channels: int) -> Tensor:
+    """(..., C, T) to (..., channels, T): mixed to one by the mean, or one repeated."""
+    found = wav.shape[-2]
+    if found == channels:
+        return wav
+    if channels == 1:
+        return wav.mean(-2, keepdim=True)
+    if found == 1:
+        return wav.repeat_interleave(channels, -2)
+    raise ValueError(f"wav has {found} channels; accepted: 1 or {channels}")
+
+
+def groups(counts: list[int]) -> Iterator[tuple[int, list[int]]]:
+    """Each count with the items that have it: run together, none of them sees another's padding."""
+    for count in sorted(set(counts)):
+        yield count, [i for i, found in enumerate(counts) if found == count]
+
+
+def _from_numpy(wav: np.ndarray) -> Tensor:
+    try:
+        return torch.from_numpy(
+            np.array(wav, dtype=wav.dtype.newbyteorder("="))
+        )  # a copy: writable, in order
+    except TypeError as error:
+        raise ValueError(
+            f"wav is an array of {wav.dtype}; accepted: float16 to 64, int16, int32, uint8"
+        ) from error
