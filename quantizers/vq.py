@@ -31,7 +31,10 @@ class Step(NamedTuple):
 class VQ(Quantizer):
     """One codebook. A subclass says how it searches, looks up, passes gradients on and learns."""
 
-    table: Tensor
+    @property
+    def table(self) -> Tensor:
+        """(V, d), the entries."""
+        raise NotImplementedError
 
     def search(self, z: Tensor) -> Tensor:
         """Codes (B, N) of latents (B, D, N)."""
