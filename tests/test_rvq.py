@@ -1,0 +1,211 @@
+import pytest
+import torch
+
+from vocable.quantizers.rvq import RVQ, ema_rvq, factorized_rvq
+from vocable.quantizers.vq import EMAVQ, FactorizedVQ
+
+
+def random_latent(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def ready(rvq: RVQ) -> RVQ:
+    """With every codebook set, and none replaced."""
+    for layer in rvq.layers:
+        if isinstance(layer, EMAVQ):
+            layer.inited.fill_(1)
+            layer.dead_threshold = 0
+    return rvq
+
+
+@pytest.mark.parametrize("rvq", [ema_rvq(8, 4, 16), factorized_rvq(8, 4, 16, 3)], ids=["ema", "factorized"])
+@pytest.mark.parametrize("k", [1, 3, 4, None])
+def test_encode_decode_and_forward_agree(rvq, k):
+    z = random_latent(3, 8, 25)
+    rvq.eval()
+    out, codes = rvq(z, k), rvq.encode(z, k)
+    assert codes.shape == (3, k or 4, 25)
+    assert torch.equal(out.codes, codes)
+    assert torch.equal(codes, rvq.encode(z)[:, :k])
+    torch.testing.assert_close(out.z, rvq.decode(codes), atol=1e-6, rtol=0)
+    assert torch.equal(rvq.encode(z[1:2], k), codes[1:2])
+    assert rvq.codebook_sizes == (16,) * 4
+    with pytest.raises(ValueError, match="num_codebooks is 5; accepted: 1 to 4"):
+        rvq.encode(z, 5)
+
+
+def test_equals_dac():
+    quantize = pytest.importorskip("dac.nn.quantize")
+    torch.manual_seed(0)
+    theirs = quantize.ResidualVectorQuantize(32, 6, 64, 8, quantizer_dropout=0.5).eval()
+    ours = factorized_rvq(32, 6, 64, 8).eval()
+    for mine, other in zip(ours.layers, theirs.quantizers, strict=True):
+        assert isinstance(mine, FactorizedVQ)
+        for name in ("in_proj", "out_proj"):
+            projection, peer = getattr(mine, name), getattr(other, name)
+            projection.parametrizations.weight.original0.data.copy_(peer.weight_g)
+            projection.parametrizations.weight.original1.data.copy_(peer.weight_v)
+            projection.bias.data.copy_(peer.bias)
+        mine.codebook.weight.data.copy_(other.codebook.weight)
+    a, b = (random_latent(4, 32, 100).requires_grad_() for _ in range(2))
+    z, codes, _, commitment, codebook = theirs(a)
+    out = ours(b)
+    assert torch.equal(out.codes, codes)
+    torch.testing.assert_close(out.z, z, atol=1e-5, rtol=0)
+    torch.testing.assert_close(out.loss, (0.25 * commitment + codebook) / 6)
+    assert torch.equal(ours.encode(b, 3), theirs(a, 3)[1])
+    # the decoder's gradient comes back through the chain of projections, as in DAC
+    weights = random_latent(4, 32, 100, seed=1)
+    (expected,) = torch.autograd.grad((z * weights).sum(), a)
+    (gradient,) = torch.autograd.grad((out.z * weights).sum(), b)
+    torch.testing.assert_close(gradient, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_equals_encodec():
+    quantization = pytest.importorskip("encodec.quantization")
+    torch.manual_seed(0)
+    theirs = quantization.ResidualVectorQuantizer(16, 5, 64, kmeans_init=False).eval()
+    ours = ema_rvq(16, 5, 64).eval()
+    for mine, other in zip(ours.layers, theirs.vq.layers, strict=True):
+        mine.load_state_dict(other._codebook.state_dict())
+    z = random_latent(3, 16, 100)
+    codes = theirs.encode(z, 75).transpose(0, 1)
+    assert torch.equal(ours.encode(z), codes)
+    torch.testing.assert_close(ours.decode(codes), theirs.decode(codes.transpose(0, 1)), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("k", [1, 4])
+def test_output_is_straight_through(k):
+    rvq = ready(ema_rvq(8, 4, 16)).train()
+    z = random_latent(3, 8, 25).requires_grad_()
+    (gradient,) = torch.autograd.grad(rvq(z, k).z.sum(), z)
+    assert torch.equal(gradient, torch.ones_like(z))
+
+
+def test_second_codebook_pulls_the_latent():
+    """Its commitment loss mean((z - q1 - q2)^2) / 2 has the gradient (z - q1 - q2) / (items * D * N)."""
+    z = random_latent(3, 8, 25).requires_grad_()
+    rvq = ready(ema_rvq(8, 2, 16)).eval()
+    q1 = rvq.decode(rvq.encode(z, 1))
+    q12 = rvq.decode(rvq.encode(z))
+    (gradient,) = torch.autograd.grad(rvq(z).loss, z)
+    second = gradient - (z - q1).detach() / z.numel()
+    assert second.abs().max() > 1e-4
+    torch.testing.assert_close(second, (z - q12).detach() / z.numel(), atol=1e-7, rtol=1e-4)
+
+
+def test_loss_is_the_mean_over_codebooks():
+    rvq = ready(ema_rvq(8, 3, 16)).eval()
+    z = random_latent(3, 8, 25)
+    errors = [(z - rvq.decode(rvq.encode(z, k))).pow(2).mean() for k in (1, 2, 3)]
+    torch.testing.assert_close(rvq(z).loss, sum(errors) / 3)
+    torch.testing.assert_close(rvq(z, 2).loss, sum(errors[:2]) / 2)
+
+
+def test_kmeans_of_each_codebook_sees_what_is_left():
+    torch.manual_seed(0)
+    rvq = ema_rvq(8, 4, 16).train()
+    z = random_latent(4, 8, 50)
+    rvq(z)
+    rvq.eval()
+    errors = [(z - rvq.decode(rvq.encode(z, k))).pow(2).mean().item() for k in (1, 2, 3, 4)]
+    assert all(b < 0.8 * a for a, b in zip([z.pow(2).mean().item(), *errors], errors, strict=False))
+
+
+def test_dropout_uses_a_uniform_number_of_codebooks():
+    torch.manual_seed(0)
+    rvq = ema_rvq(8, 4, 16, dropout=1.0)
+    counts = rvq._draw_counts(8000)
+    assert torch.allclose(counts.bincount(minlength=5)[1:] / 8000, torch.tensor(0.25), atol=0.03)
+    rvq.dropout = 0.3
+    drawn = torch.stack([rvq._draw_counts(2) for _ in range(3000)])
+    assert (drawn < 4).float().mean().item() == pytest.approx(0.3 * 3 / 4, abs=0.02)
+
+
+def test_dropout_masks_output_loss_and_learning(monkeypatch):
+    rvq, plain = (ready(ema_rvq(8, 3, 16, dropout=1.0)).train() for _ in range(2))
+    plain.load_state_dict(rvq.state_dict())
+    monkeypatch.setattr(rvq, "_draw_counts", lambda _: torch.tensor([1, 3]))
+    z = random_latent(2, 8, 25).requires_grad_()
+    first, both = rvq.encode(z[:1]), rvq.decode(rvq.encode(z[1:]))
+    single = rvq.decode(first[:, :1])
+    errors = [(z[1:] - rvq.decode(rvq.encode(z[1:], k))).pow(2).mean() for k in (2, 3)]
+    loss = ((z[:1] - single).pow(2).mean() + (z[1:] - rvq.decode(rvq.encode(z[1:], 1))).pow(2).mean()) / 2
+    out = rvq(z)
+    torch.testing.assert_close(out.z, torch.cat([single, both]), atol=1e-6, rtol=0)
+    assert torch.equal(out.codes[:1], first)
+    torch.testing.assert_close(out.loss, (loss + errors[0] / 2 + errors[1] / 2) / 3)
+    (gradient,) = torch.autograd.grad(out.z.sum(), z)
+    assert torch.equal(gradient, torch.ones_like(z))
+    # codebooks 2 and 3 learned from the second item only
+    plain(z[1:].detach(), 3)
+    learned, expected = rvq.state_dict(), plain.state_dict()
+    torch.testing.assert_close(learned["layers.2.embed"], expected["layers.2.embed"])
+    torch.testing.assert_close(learned["layers.1.embed"], expected["layers.1.embed"])
+    assert not torch.equal(learned["layers.0.embed"], expected["layers.0.embed"])
+
+
+def test_num_codebooks_overrides_dropout():
+    rvq = ready(ema_rvq(8, 4, 16, dropout=1.0)).train()
+    z = random_latent(8, 8, 25)
+    expected = rvq.decode(rvq.encode(z, 3))
+    out = rvq(z, 3)
+    assert out.codes.shape == (8, 3, 25)
+    torch.testing.assert_close(out.z, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "rvq", [ema_rvq(8, 3, 16, 0.5), factorized_rvq(8, 3, 16, 3)], ids=["ema", "factorized"]
+)
+def test_autocast_changes_nothing_but_the_dtype(rvq):
+    z = random_latent(3, 8, 25).bfloat16()
+    rvq.eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = rvq(z)
+        codes = rvq.encode(z)
+    assert out.z.dtype == torch.bfloat16
+    assert out.loss.dtype == torch.float32
+    assert torch.equal(codes, rvq.encode(z.float()))
+    assert torch.equal(codes, out.codes)
+
+
+def test_every_parameter_learns():
+    rvq = factorized_rvq(8, 3, 16, 3, dropout=1.0).train()
+    out = rvq(random_latent(4, 8, 25))
+    (out.z.pow(2).mean() + out.loss).backward()
+    assert all(parameter.grad is not None for parameter in rvq.parameters())
+
+
+def test_training_lowers_the_error():
+    torch.manual_seed(0)
+    rvq = factorized_rvq(8, 3, 16, 4, dropout=0.5, kmeans_init=True).train()
+    optimizer = torch.optim.Adam(rvq.parameters(), 1e-2)
+    z = random_latent(8, 8, 50)
+    errors = []
+    for _ in range(150):
+        out = rvq(z)
+        error = (out.z - z).pow(2).mean()
+        optimizer.zero_grad()
+        (error + out.loss).backward()
+        optimizer.step()
+        errors.append(error.item())
+    assert errors[-1] < 0.6 * errors[0]
+
+
+def test_export_and_state_round_trip():
+    rvq = factorized_rvq(8, 3, 16, 3).eval()
+    again = factorized_rvq(8, 3, 16, 3).eval()
+    again.load_state_dict(rvq.state_dict())
+    z = random_latent(2, 8, 25)
+    assert torch.equal(again.encode(z), rvq.encode(z))
+    frames = torch.export.Dim("frames", min=2, max=500)
+    program = torch.export.export(rvq, (z,), dynamic_shapes={"z": {2: frames}})
+    longer = random_latent(2, 8, 77)
+    assert torch.equal(program.module()(longer).codes, rvq.encode(longer))
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="widths \\[8, 9\\]"):
+        RVQ([EMAVQ(8, 4), EMAVQ(9, 4)])
+    with pytest.raises(ValueError, match=r"dropout is 1\.5; accepted: 0 to 1"):
+        ema_rvq(8, 2, 4, dropout=1.5)

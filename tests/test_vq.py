@@ -1,0 +1,252 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.nn.utils import parametrize
+
+from vocable.quantizers import clusters
+from vocable.quantizers.clusters import flatten, kmeans, nearest, sample, straight_through, usage
+from vocable.quantizers.vq import EMAVQ, FactorizedVQ
+
+
+def random_latent(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_nearest_is_the_least_distance():
+    vectors, table = random_latent(200, 6), random_latent(50, 6, seed=1)
+    assert torch.equal(nearest(vectors, table), torch.cdist(vectors, table).argmin(1))
+
+
+def test_nearest_is_exact_under_autocast():
+    vectors, table = random_latent(500, 64), random_latent(1024, 64, seed=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        codes = nearest(vectors, table)
+    assert torch.equal(codes, nearest(vectors, table))
+
+
+def test_straight_through_has_the_value_and_a_gradient_of_ones():
+    value, z = random_latent(2, 3, 4).requires_grad_(), random_latent(2, 3, 4, seed=1).requires_grad_()
+    out = straight_through(value, z)
+    assert torch.equal(out, value)
+    out.sum().backward()
+    assert z.grad is not None
+    assert torch.equal(z.grad, torch.ones_like(z))
+    assert value.grad is None
+
+
+def test_sample_leaves_out_weightless_vectors():
+    vectors, weights = torch.arange(10.0)[:, None], (torch.arange(10) < 4).float()
+    assert sample(vectors, weights, 4).flatten().sort().values.tolist() == [0, 1, 2, 3]
+    assert sample(vectors, weights, 500).unique().tolist() == [0, 1, 2, 3]
+
+
+def test_kmeans_finds_separate_clusters_and_leaves_out_weightless_vectors(monkeypatch):
+    centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    vectors = centres.repeat(20, 1) + 0.01 * random_latent(60, 2)
+    far = torch.full((5, 2), 100.0)
+    weights = torch.cat([torch.ones(60), torch.zeros(5)])
+    monkeypatch.setattr(clusters, "sample", lambda *_: vectors[:3])
+    found, counts = kmeans(torch.cat([vectors, far]), weights, 3, iterations=10)
+    assert counts.tolist() == [20, 20, 20]
+    torch.testing.assert_close(found, vectors.view(20, 3, 2).mean(0))
+
+
+def test_usage_counts_entries_and_perplexity():
+    codes = torch.tensor([[[0, 1, 2, 3], [5, 5, 5, 5]]])
+    metrics = usage(codes, (8, 8))
+    assert metrics["codebook_use"].item() == pytest.approx((4 / 8 + 1 / 8) / 2)
+    assert metrics["perplexity"].item() == pytest.approx((4 + 1) / 2)
+
+
+@pytest.mark.parametrize("quantizer", [EMAVQ(6, 16), FactorizedVQ(6, 16, 3)], ids=["ema", "factorized"])
+def test_encode_decode_and_forward_agree(quantizer):
+    z = random_latent(3, 6, 20)
+    quantizer.eval()
+    out = quantizer(z)
+    codes = quantizer.encode(z)
+    assert codes.shape == (3, 1, 20)
+    assert codes.dtype == torch.int64
+    assert torch.equal(out.codes, codes)
+    assert torch.equal(out.z, quantizer.decode(codes))
+    assert out.loss.ndim == 0
+    half = quantizer(z.bfloat16())
+    assert half.z.dtype == torch.bfloat16
+    with pytest.raises(ValueError, match="num_codebooks is 2; accepted: 1 to 1"):
+        quantizer(z, 2)
+    with pytest.raises(ValueError, match=r"accepted: 0\.\.V-1"):
+        quantizer.decode(codes + 16)
+
+
+def test_kmeans_runs_on_the_first_training_batch_only():
+    torch.manual_seed(0)
+    quantizer = EMAVQ(4, 8)
+    z = random_latent(2, 4, 50)
+    quantizer.eval()
+    before = quantizer.embed.clone()
+    quantizer(z)
+    assert torch.equal(quantizer.embed, before)
+    assert quantizer.inited.item() == 0
+    quantizer.train()
+    quantizer(z)
+    assert quantizer.inited.item() == 1
+    error = (quantizer.eval()(z).z - z).pow(2).mean()
+    assert error < 0.6 * z.pow(2).mean()
+
+
+def test_eval_never_updates():
+    quantizer = EMAVQ(4, 8, kmeans_iterations=0).eval()
+    state = {name: value.clone() for name, value in quantizer.state_dict().items()}
+    assert set(state) == {"inited", "cluster_size", "embed", "embed_avg"}
+    quantizer(random_latent(2, 4, 50))
+    assert all(torch.equal(value, state[name]) for name, value in quantizer.state_dict().items())
+
+
+def test_ema_step_equals_encodec():
+    core = pytest.importorskip("encodec.quantization.core_vq")
+    theirs = core.EuclideanCodebook(6, 16, kmeans_init=False, threshold_ema_dead_code=0).train()
+    ours = EMAVQ(6, 16, kmeans_iterations=0, dead_threshold=0).train()
+    theirs.cluster_size += random_latent(16).abs() + 1
+    ours.load_state_dict(theirs.state_dict())
+    for step in range(3):
+        z = random_latent(2, 6, 40, seed=step)
+        quantized, codes = theirs(z.transpose(1, 2))
+        out = ours(z)
+        assert torch.equal(out.codes[:, 0], codes)
+        torch.testing.assert_close(out.z, quantized.transpose(1, 2))
+        for name in ("cluster_size", "embed", "embed_avg"):
+            torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), atol=1e-6, rtol=1e-5)
+
+
+def test_ema_step_equals_vector_quantize_pytorch():
+    peer = pytest.importorskip("vector_quantize_pytorch")
+    theirs = peer.VectorQuantize(6, 16, decay=0.9, eps=1e-5, kmeans_init=False, rotation_trick=False).train()
+    ours = EMAVQ(6, 16, decay=0.9, kmeans_iterations=0, dead_threshold=0).train()
+    ours.embed.copy_(theirs.codebook)
+    ours.embed_avg.copy_(theirs._codebook.embed_avg[0])
+    ours.cluster_size.copy_(theirs._codebook.cluster_size[0])
+    z = random_latent(2, 6, 40).requires_grad_()
+    quantized, codes, loss = theirs(z.transpose(1, 2))
+    out = ours(z)
+    assert torch.equal(out.codes[:, 0], codes)
+    torch.testing.assert_close(out.z, quantized.transpose(1, 2))
+    torch.testing.assert_close(out.loss, loss.squeeze())
+    torch.testing.assert_close(ours.embed, theirs.codebook, atol=1e-6, rtol=1e-5)
+
+
+def test_dead_codes_become_vectors_of_the_batch():
+    torch.manual_seed(0)
+    quantizer = EMAVQ(4, 8, kmeans_iterations=0).train()
+    quantizer.embed[3:] = 100.0
+    quantizer.embed_avg.copy_(quantizer.embed)
+    quantizer.cluster_size[3:] = 1e-3
+    z = random_latent(2, 4, 50)
+    quantizer(z)
+    assert (quantizer.embed[3:, None] == flatten(z)).all(2).any(1).all()
+    even = quantizer.cluster_size[3]
+    torch.testing.assert_close(quantizer.embed_avg[3:], quantizer.embed[3:] * even)
+    assert quantizer(z).codes.unique().numel() > 3
+
+
+def test_items_left_out_do_not_move_the_codebook():
+    z = random_latent(3, 4, 30)
+    keep = torch.tensor([True, False, True])
+    subset, masked = (EMAVQ(4, 8, kmeans_iterations=0, dead_threshold=0).train() for _ in range(2))
+    subset.load_state_dict(masked.state_dict())
+    masked.step(z, z, keep)
+    subset(z[keep])
+    torch.testing.assert_close(masked.embed, subset.embed)
+    torch.testing.assert_close(masked.cluster_size, subset.cluster_size)
+
+
+def test_factorized_equals_dac():
+    quantize = pytest.importorskip("dac.nn.quantize")
+    torch.manual_seed(0)
+    theirs = quantize.VectorQuantize(32, 64, 8)
+    ours = FactorizedVQ(32, 64, 8)
+    copy_dac_layer(theirs, ours)
+    z = random_latent(4, 32, 50)
+    a, b = z.clone().requires_grad_(), z.clone().requires_grad_()
+    quantized, commitment, codebook, codes, _ = theirs(a)
+    out = ours(b)
+    assert torch.equal(out.codes[:, 0], codes)
+    torch.testing.assert_close(out.z, quantized, atol=1e-6, rtol=0)
+    torch.testing.assert_close(out.loss, (0.25 * commitment + codebook).mean())
+    weights = random_latent(4, 32, 50, seed=1)
+    ((quantized * weights).sum() + (0.25 * commitment + codebook).mean()).backward()
+    ((out.z * weights).sum() + out.loss).backward()
+    torch.testing.assert_close(b.grad, a.grad)
+    torch.testing.assert_close(ours.codebook.weight.grad, theirs.codebook.weight.grad)
+
+
+def copy_dac_layer(theirs, ours: FactorizedVQ) -> None:
+    for name in ("in_proj", "out_proj"):
+        mine, other = getattr(ours, name), getattr(theirs, name)
+        mine.parametrizations.weight.original0.data.copy_(other.weight_g)
+        mine.parametrizations.weight.original1.data.copy_(other.weight_v)
+        mine.bias.data.copy_(other.bias)
+    ours.codebook.weight.data.copy_(theirs.codebook.weight)
+
+
+def test_factorized_codes_survive_folding():
+    quantizer = FactorizedVQ(16, 32).eval()
+    z = random_latent(2, 16, 30)
+    codes, decoded = quantizer.encode(z), quantizer.decode(quantizer.encode(z))
+    for projection in (quantizer.in_proj, quantizer.out_proj):
+        parametrize.remove_parametrizations(projection, "weight")
+    assert torch.equal(quantizer.encode(z), codes)
+    torch.testing.assert_close(quantizer.decode(codes), decoded)
+
+
+def test_factorized_kmeans_starts_the_entries_near_the_latents():
+    torch.manual_seed(0)
+    z = 5 * random_latent(4, 16, 50)
+    plain, started = FactorizedVQ(16, 32), FactorizedVQ(16, 32, kmeans_init=True)
+    assert "inited" not in plain.state_dict()
+    started.load_state_dict(plain.state_dict(), strict=False)
+    started.inited.fill_(False)
+    assert started(z).loss < 0.5 * plain(z).loss
+    entries = started.codebook.weight.clone()
+    started(random_latent(4, 16, 50, seed=1))
+    assert torch.equal(started.codebook.weight, entries)
+
+
+RANK = """
+import sys
+import torch
+import torch.distributed as dist
+from vocable.quantizers.vq import EMAVQ
+
+rank, folder = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
+torch.manual_seed(rank)  # ranks draw different samples
+z, embed = torch.load(f"{folder}/in.pt")
+quantizer = EMAVQ(6, 8, kmeans_iterations=0, dead_threshold=0).train()
+quantizer.embed.copy_(embed)
+quantizer.embed_avg.copy_(embed)
+started = EMAVQ(6, 8).train()
+z = z[:3] if rank == 0 else z[3:]
+quantizer(z)
+for _ in range(3):
+    started.cluster_size[3] = 0  # dead
+    started(z)
+torch.save((quantizer.state_dict(), started.state_dict()), f"{folder}/{rank}.pt")
+dist.destroy_process_group()
+"""
+
+
+def test_ranks_keep_one_codebook(tmp_path):
+    z, embed = random_latent(4, 6, 20), random_latent(8, 6, seed=1)
+    torch.save((z, embed), tmp_path / "in.pt")
+    ranks = [subprocess.Popen([sys.executable, "-c", RANK, str(rank), str(tmp_path)]) for rank in range(2)]
+    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    (quantizer, started), other = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    for mine, theirs in zip((quantizer, started), other, strict=True):
+        assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    alone = EMAVQ(6, 8, kmeans_iterations=0, dead_threshold=0).train()
+    alone.embed.copy_(embed)
+    alone.embed_avg.copy_(embed)
+    alone(z)
+    torch.testing.assert_close(quantizer["embed"], alone.embed)
+    torch.testing.assert_close(quantizer["cluster_size"], alone.cluster_size)
