@@ -57,6 +57,7 @@ def test_equals_vector_quantize_pytorch(levels, projected):
     if isinstance(ours.in_proj, nn.Conv1d) and isinstance(ours.out_proj, nn.Conv1d):
         for mine, other in ((ours.in_proj, theirs.project_in), (ours.out_proj, theirs.project_out)):
             mine.weight.data.copy_(other.weight[..., None])
+            assert mine.bias is not None
             mine.bias.data.copy_(other.bias)
     a, b = ((2 * random_latent(3, dim, 200)).requires_grad_() for _ in range(2))
     quantized, codes = theirs(a.transpose(1, 2))

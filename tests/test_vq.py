@@ -149,6 +149,16 @@ def test_dead_codes_become_vectors_of_the_batch():
     assert quantizer(z).codes.unique().numel() > 3
 
 
+def test_codes_in_use_are_kept_when_batches_are_smaller_than_the_codebook():
+    """64 codes share 40 vectors a batch: each is used less than the threshold of 2, and none is dead."""
+    quantizer = EMAVQ(4, 64, kmeans_iterations=0, dead_threshold=2.0).train()
+    quantizer.embed.copy_(random_latent(64, 4, seed=1))
+    quantizer.embed_avg.copy_(quantizer.embed)
+    before = quantizer.embed.clone()
+    quantizer(random_latent(2, 4, 20))
+    assert (quantizer.embed - before).abs().max() < 0.2
+
+
 def test_items_left_out_do_not_move_the_codebook():
     z = random_latent(3, 4, 30)
     keep = torch.tensor([True, False, True])
