@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from vocable.quantizers.base import Quantized, Quantizer
 from vocable.quantizers.clusters import straight_through, usage
-from vocable.quantizers.vq import EMAVQ, VQ, FactorizedVQ
+from vocable.quantizers.ema import EMAVQ
+from vocable.quantizers.factorized import FactorizedVQ
+from vocable.quantizers.vq import VQ
 
 
 class RVQ(Quantizer):

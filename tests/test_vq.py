@@ -7,7 +7,8 @@ from torch.nn.utils import parametrize
 
 from vocable.quantizers import clusters
 from vocable.quantizers.clusters import flatten, kmeans, nearest, sample, straight_through, usage
-from vocable.quantizers.vq import EMAVQ, FactorizedVQ
+from vocable.quantizers.ema import EMAVQ
+from vocable.quantizers.factorized import FactorizedVQ
 
 
 def random_latent(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -226,7 +227,7 @@ RANK = """
 import sys
 import torch
 import torch.distributed as dist
-from vocable.quantizers.vq import EMAVQ
+from vocable.quantizers.ema import EMAVQ
 
 rank, folder = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)

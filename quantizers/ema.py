@@ -1,0 +1,93 @@
+"""A codebook learned by moving averages."""
+
+import torch
+from torch import Tensor, nn
+
+from vocable.quantizers.clusters import accumulate, flatten, kmeans, nearest, sample, select, straight_through
+from vocable.quantizers.vq import VQ
+
+
+class EMAVQ(VQ):
+    """Euclidean codebook that follows the moving average of its vectors (https://arxiv.org/abs/1711.00937).
+
+    The first training batch sets it by k-means (kmeans_iterations=0: it starts random). A code whose average
+    use falls below `dead_threshold` vectors a batch, or below a tenth of an even share where that is less,
+    is replaced by a vector of the batch; 0 replaces none.
+    """
+
+    inited: Tensor
+    cluster_size: Tensor
+    embed: Tensor
+    embed_avg: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        codebook_size: int,
+        decay: float = 0.99,
+        epsilon: float = 1e-5,
+        kmeans_iterations: int = 50,
+        dead_threshold: float = 2.0,
+        commitment: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.codebook_sizes = (codebook_size,)
+        self.decay = decay
+        self.epsilon = epsilon
+        self.kmeans_iterations = kmeans_iterations
+        self.dead_threshold = dead_threshold
+        self.commitment = commitment
+        embed = nn.init.kaiming_uniform_(torch.empty(codebook_size, dim))
+        self.register_buffer("inited", torch.tensor([float(kmeans_iterations == 0)]))
+        self.register_buffer("cluster_size", torch.ones(codebook_size))
+        self.register_buffer("embed", embed)
+        self.register_buffer("embed_avg", embed.clone())
+
+    @property
+    def table(self) -> Tensor:
+        """(V, D), the entries."""
+        return self.embed
+
+    def search(self, z: Tensor) -> Tensor:
+        return nearest(flatten(z), self.embed).view(len(z), -1)
+
+    def look_up(self, codes: Tensor) -> Tensor:
+        return select(self.embed, codes)
+
+    def pass_through(self, z: Tensor, codes: Tensor) -> Tensor:
+        return straight_through(self.look_up(codes), z)
+
+    def losses(self, z: Tensor, codes: Tensor) -> Tensor:
+        return self.commitment * (z - self.look_up(codes)).pow(2).mean((1, 2))
+
+    @torch.no_grad()
+    def prepare(self, z: Tensor, weights: Tensor) -> None:
+        if self.inited:
+            return
+        centres, counts = kmeans(flatten(z), weights, self.codebook_sizes[0], self.kmeans_iterations)
+        self.embed.copy_(centres)
+        self.cluster_size.copy_(counts)
+        self.embed_avg.copy_(centres * counts[:, None])
+        self.inited.fill_(1)
+
+    @torch.no_grad()
+    def update(self, z: Tensor, codes: Tensor, weights: Tensor) -> None:
+        vectors = flatten(z)
+        counts, sums = accumulate(vectors, codes.flatten(), self.codebook_sizes[0], weights)
+        self.cluster_size.lerp_(counts, 1 - self.decay)
+        self.embed_avg.lerp_(sums, 1 - self.decay)
+        total = self.cluster_size.sum()
+        # Laplace smoothing: an unused code's entry stays finite
+        smooth = (self.cluster_size + self.epsilon) / (total + len(self.embed) * self.epsilon) * total
+        self.embed.copy_(self.embed_avg / smooth[:, None])
+        if self.dead_threshold > 0:
+            self._replace_dead(sample(vectors, weights, len(self.embed)))
+
+    def _replace_dead(self, candidates: Tensor) -> None:
+        """Give each dead code a candidate (V, D), and an even share of use: time to find its own."""
+        even = self.cluster_size.mean()
+        dead = self.cluster_size < (even / 10).clamp(max=self.dead_threshold)
+        self.cluster_size.copy_(torch.where(dead, even, self.cluster_size))
+        self.embed.copy_(torch.where(dead[:, None], candidates, self.embed))
+        self.embed_avg.copy_(torch.where(dead[:, None], candidates * even, self.embed_avg))
