@@ -7,9 +7,8 @@ from torch import Tensor, nn
 
 from vocable.quantizers.base import Quantized, Quantizer
 from vocable.quantizers.clusters import straight_through, usage
-from vocable.quantizers.ema import EMAVQ
-from vocable.quantizers.factorized import FactorizedVQ
-from vocable.quantizers.vq import VQ
+from vocable.quantizers.codebook import VQ
+from vocable.quantizers.vq import EMAVQ, FactorizedVQ
 
 
 class RVQ(Quantizer):

@@ -1,81 +1,153 @@
-"""One codebook, as a quantizer of its own or one of a residual stack."""
-
-from typing import NamedTuple
+"""Quantizers of one codebook: learned by moving averages (EMAVQ), or by gradient (FactorizedVQ)."""
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
-from vocable.quantizers.base import Quantized, Quantizer
-from vocable.quantizers.clusters import usage
-
-
-class Step(NamedTuple):
-    """What one codebook gives a residual stack: z (B, D, N), codes (B, N), loss of each item (B,)."""
-
-    z: Tensor
-    codes: Tensor
-    loss: Tensor
+from vocable.quantizers.clusters import accumulate, flatten, kmeans, nearest, sample, select, straight_through
+from vocable.quantizers.codebook import VQ
 
 
-class VQ(Quantizer):
-    """One codebook. A subclass says how it searches, looks up, passes gradients on and learns."""
+class EMAVQ(VQ):
+    """Euclidean codebook that follows the moving average of its vectors (https://arxiv.org/abs/1711.00937).
+
+    The first training batch sets it by k-means (kmeans_iterations=0: it starts random). A code whose average
+    use falls below `dead_threshold` vectors a batch, or below a tenth of an even share where that is less,
+    is replaced by a vector of the batch; 0 replaces none.
+    """
+
+    inited: Tensor
+    cluster_size: Tensor
+    embed: Tensor
+    embed_avg: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        codebook_size: int,
+        decay: float = 0.99,
+        epsilon: float = 1e-5,
+        kmeans_iterations: int = 50,
+        dead_threshold: float = 2.0,
+        commitment: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.codebook_sizes = (codebook_size,)
+        self.decay = decay
+        self.epsilon = epsilon
+        self.kmeans_iterations = kmeans_iterations
+        self.dead_threshold = dead_threshold
+        self.commitment = commitment
+        embed = nn.init.kaiming_uniform_(torch.empty(codebook_size, dim))
+        self.register_buffer("inited", torch.tensor([float(kmeans_iterations == 0)]))
+        self.register_buffer("cluster_size", torch.ones(codebook_size))
+        self.register_buffer("embed", embed)
+        self.register_buffer("embed_avg", embed.clone())
 
     @property
     def table(self) -> Tensor:
-        """(V, d), the entries."""
-        raise NotImplementedError
+        """(V, D), the entries."""
+        return self.embed
 
     def search(self, z: Tensor) -> Tensor:
-        """Codes (B, N) of latents (B, D, N)."""
-        raise NotImplementedError
+        return nearest(flatten(z), self.embed).view(len(z), -1)
 
     def look_up(self, codes: Tensor) -> Tensor:
-        """Latents (B, D, N) of codes (B, N)."""
-        raise NotImplementedError
+        return select(self.embed, codes)
 
     def pass_through(self, z: Tensor, codes: Tensor) -> Tensor:
-        """The values of `look_up`, with the gradient that latents z (B, D, N) are to have."""
-        raise NotImplementedError
+        return straight_through(self.look_up(codes), z)
 
     def losses(self, z: Tensor, codes: Tensor) -> Tensor:
-        """Training loss (B,) of each item."""
-        raise NotImplementedError
+        return self.commitment * (z - self.look_up(codes)).pow(2).mean((1, 2))
 
+    @torch.no_grad()
     def prepare(self, z: Tensor, weights: Tensor) -> None:
-        """Called before a training step's search, weights (B * N,) being 0 at vectors not to learn from."""
+        if self.inited:
+            return
+        centres, counts = kmeans(flatten(z), weights, self.codebook_sizes[0], self.kmeans_iterations)
+        self.embed.copy_(centres)
+        self.cluster_size.copy_(counts)
+        self.embed_avg.copy_(centres * counts[:, None])
+        self.inited.fill_(1)
 
+    @torch.no_grad()
     def update(self, z: Tensor, codes: Tensor, weights: Tensor) -> None:
-        """Called after a training step's lookup."""
+        vectors = flatten(z)
+        counts, sums = accumulate(vectors, codes.flatten(), self.codebook_sizes[0], weights)
+        self.cluster_size.lerp_(counts, 1 - self.decay)
+        self.embed_avg.lerp_(sums, 1 - self.decay)
+        total = self.cluster_size.sum()
+        # Laplace smoothing: an unused code's entry stays finite
+        smooth = (self.cluster_size + self.epsilon) / (total + len(self.embed) * self.epsilon) * total
+        self.embed.copy_(self.embed_avg / smooth[:, None])
+        if self.dead_threshold > 0:
+            self._replace_dead(sample(vectors, weights, len(self.embed)))
 
-    def step(self, z: Tensor, through: Tensor, keep: Tensor) -> Step:
-        """Quantize z (B, D, N); the output's gradient goes to `through`, an equal of z.
+    def _replace_dead(self, candidates: Tensor) -> None:
+        """Give each dead code a candidate (V, D), and an even share of use: time to find its own."""
+        even = self.cluster_size.mean()
+        dead = self.cluster_size < (even / 10).clamp(max=self.dead_threshold)
+        self.cluster_size.copy_(torch.where(dead, even, self.cluster_size))
+        self.embed.copy_(torch.where(dead[:, None], candidates, self.embed))
+        self.embed_avg.copy_(torch.where(dead[:, None], candidates * even, self.embed_avg))
 
-        In training the codebook learns from the items where keep (B,) is true.
-        """
-        weights = keep.to(z.dtype).repeat_interleave(z.shape[2])
-        if self.training:
-            self.prepare(z.detach(), weights)
-        codes = self.search(z)
-        quantized = self.pass_through(through, codes)
-        loss = self.losses(z, codes)
-        if self.training:
-            self.update(z.detach(), codes, weights)
-        return Step(quantized, codes, loss)
 
-    def forward(self, z: Tensor, num_codebooks: int | None = None) -> Quantized:
-        self.check_num_codebooks(num_codebooks)
-        with torch.autocast(z.device.type, enabled=False):
-            x = z.to(self.table.dtype)
-            step = self.step(x, x, x.new_ones(len(x), dtype=torch.bool))
-        codes = step.codes[:, None]
-        return Quantized(step.z.to(z.dtype), codes, step.loss.mean(), usage(codes, self.codebook_sizes))
+class FactorizedVQ(VQ):
+    """Codebook of few dimensions, searched by cosine and learned by gradient (https://arxiv.org/abs/2306.06546).
 
-    def encode(self, z: Tensor, num_codebooks: int | None = None) -> Tensor:
-        self.check_num_codebooks(num_codebooks)
-        with torch.autocast(z.device.type, enabled=False):
-            return self.search(z.to(self.table.dtype))[:, None]
+    kmeans_init: the first training batch sets the entries by k-means.
+    """
 
-    def decode(self, codes: Tensor) -> Tensor:
-        self.check_codes(codes)
-        with torch.autocast(codes.device.type, enabled=False):
-            return self.look_up(codes[:, 0])
+    inited: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        codebook_size: int,
+        codebook_dim: int = 8,
+        commitment: float = 0.25,
+        codebook_weight: float = 1.0,
+        kmeans_init: bool = False,
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.codebook_sizes = (codebook_size,)
+        self.commitment = commitment
+        self.codebook_weight = codebook_weight
+        self.in_proj = weight_norm(nn.Conv1d(dim, codebook_dim, 1))
+        self.out_proj = weight_norm(nn.Conv1d(codebook_dim, dim, 1))
+        self.codebook = nn.Embedding(codebook_size, codebook_dim)
+        # kept in a checkpoint only where it can change
+        self.register_buffer("inited", torch.tensor(not kmeans_init), persistent=kmeans_init)
+
+    @property
+    def table(self) -> Tensor:
+        """(V, codebook_dim), the entries."""
+        return self.codebook.weight
+
+    def search(self, z: Tensor) -> Tensor:
+        vectors = F.normalize(flatten(self.in_proj(z)))
+        return nearest(vectors, F.normalize(self.table)).view(len(z), -1)
+
+    def look_up(self, codes: Tensor) -> Tensor:
+        return self.out_proj(select(self.table, codes))
+
+    def pass_through(self, z: Tensor, codes: Tensor) -> Tensor:
+        return self.out_proj(straight_through(select(self.table, codes), self.in_proj(z)))
+
+    def losses(self, z: Tensor, codes: Tensor) -> Tensor:
+        projected, entries = self.in_proj(z), select(self.table, codes)
+        commitment = (projected - entries.detach()).pow(2).mean((1, 2))
+        codebook = (entries - projected.detach()).pow(2).mean((1, 2))
+        return self.commitment * commitment + self.codebook_weight * codebook
+
+    @torch.no_grad()
+    def prepare(self, z: Tensor, weights: Tensor) -> None:
+        if self.inited:
+            return
+        centres, _ = kmeans(flatten(self.in_proj(z)), weights, self.codebook_sizes[0], iterations=50)
+        self.codebook.weight.copy_(centres)
+        self.inited.fill_(True)

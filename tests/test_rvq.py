@@ -1,9 +1,8 @@
 import pytest
 import torch
 
-from vocable.quantizers.ema import EMAVQ
-from vocable.quantizers.factorized import FactorizedVQ
 from vocable.quantizers.rvq import RVQ, ema_rvq, factorized_rvq
+from vocable.quantizers.vq import EMAVQ, FactorizedVQ
 
 
 def random_latent(*shape: int, seed: int = 0) -> torch.Tensor:

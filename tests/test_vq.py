@@ -7,8 +7,7 @@ from torch.nn.utils import parametrize
 
 from vocable.quantizers import clusters
 from vocable.quantizers.clusters import flatten, kmeans, nearest, sample, straight_through, usage
-from vocable.quantizers.ema import EMAVQ
-from vocable.quantizers.factorized import FactorizedVQ
+from vocable.quantizers.vq import EMAVQ, FactorizedVQ
 
 
 def random_latent(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -227,7 +226,7 @@ RANK = """
 import sys
 import torch
 import torch.distributed as dist
-from vocable.quantizers.ema import EMAVQ
+from vocable.quantizers.vq import EMAVQ
 
 rank, folder = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)

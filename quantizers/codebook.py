@@ -1,0 +1,81 @@
+"""One codebook, as a quantizer of its own or one of a residual stack."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vocable.quantizers.base import Quantized, Quantizer
+from vocable.quantizers.clusters import usage
+
+
+class Step(NamedTuple):
+    """What one codebook gives a residual stack: z (B, D, N), codes (B, N), loss of each item (B,)."""
+
+    z: Tensor
+    codes: Tensor
+    loss: Tensor
+
+
+class VQ(Quantizer):
+    """One codebook. A subclass says how it searches, looks up, passes gradients on and learns."""
+
+    @property
+    def table(self) -> Tensor:
+        """(V, d), the entries."""
+        raise NotImplementedError
+
+    def search(self, z: Tensor) -> Tensor:
+        """Codes (B, N) of latents (B, D, N)."""
+        raise NotImplementedError
+
+    def look_up(self, codes: Tensor) -> Tensor:
+        """Latents (B, D, N) of codes (B, N)."""
+        raise NotImplementedError
+
+    def pass_through(self, z: Tensor, codes: Tensor) -> Tensor:
+        """The values of `look_up`, with the gradient that latents z (B, D, N) are to have."""
+        raise NotImplementedError
+
+    def losses(self, z: Tensor, codes: Tensor) -> Tensor:
+        """Training loss (B,) of each item."""
+        raise NotImplementedError
+
+    def prepare(self, z: Tensor, weights: Tensor) -> None:
+        """Called before a training step's search, weights (B * N,) being 0 at vectors not to learn from."""
+
+    def update(self, z: Tensor, codes: Tensor, weights: Tensor) -> None:
+        """Called after a training step's lookup."""
+
+    def step(self, z: Tensor, through: Tensor, keep: Tensor) -> Step:
+        """Quantize z (B, D, N); the output's gradient goes to `through`, an equal of z.
+
+        In training the codebook learns from the items where keep (B,) is true.
+        """
+        weights = keep.to(z.dtype).repeat_interleave(z.shape[2])
+        if self.training:
+            self.prepare(z.detach(), weights)
+        codes = self.search(z)
+        quantized = self.pass_through(through, codes)
+        loss = self.losses(z, codes)
+        if self.training:
+            self.update(z.detach(), codes, weights)
+        return Step(quantized, codes, loss)
+
+    def forward(self, z: Tensor, num_codebooks: int | None = None) -> Quantized:
+        self.check_num_codebooks(num_codebooks)
+        with torch.autocast(z.device.type, enabled=False):
+            x = z.to(self.table.dtype)
+            step = self.step(x, x, x.new_ones(len(x), dtype=torch.bool))
+        codes = step.codes[:, None]
+        return Quantized(step.z.to(z.dtype), codes, step.loss.mean(), usage(codes, self.codebook_sizes))
+
+    def encode(self, z: Tensor, num_codebooks: int | None = None) -> Tensor:
+        self.check_num_codebooks(num_codebooks)
+        with torch.autocast(z.device.type, enabled=False):
+            return self.search(z.to(self.table.dtype))[:, None]
+
+    def decode(self, codes: Tensor) -> Tensor:
+        self.check_codes(codes)
+        with torch.autocast(codes.device.type, enabled=False):
+            return self.look_up(codes[:, 0])
