@@ -14,7 +14,7 @@ from vocable.codecs.backbones.istft import STFT, ISTFTHead
 
 
 class ConvNeXtBlock(nn.Module):
-    """Depthwise convolution of 7, LayerNorm, GELU layer of `expansion` times the width; (B, N, dim) both ways.
+    """Depthwise convolution of 7, LayerNorm, GELU layer `expansion` times as wide; (B, N, dim) both ways.
 
     layer_scale: initial weight of the block beside its input.
     """
