@@ -35,7 +35,7 @@ def mel_filterbank(
 
 
 class MelSpectrogram(nn.Module):
-    """Waveforms (B, C, T) to mel spectra (B, C, n_mels, N): magnitudes to `power` (1 or 2), then `filters`."""
+    """Waveforms (B, C, T) to mel spectra (B, C, n_mels, N): magnitudes to `power`, 1 or 2, then `filters`."""
 
     filters: Tensor
 

@@ -1,0 +1,53 @@
+"""The multi-scale STFT discriminator (EnCodec, https://arxiv.org/abs/2210.13438)."""
+
+import torch
+from torch import Tensor, nn
+
+from vocable.losses.layers import FeatureMaps, conv2d
+from vocable.losses.stft import STFT
+
+
+class STFTDiscriminator(nn.Module):
+    """Convolutions over the complex spectrum of waveforms (B, C, T), dilated along time.
+
+    Gives feature maps (B, channels, N, bins), then logits (B, 1, N, bins).
+    """
+
+    def __init__(self, window: int, channels: int = 32, audio_channels: int = 1, slope: float = 0.2):
+        super().__init__()
+        self.stft = STFT(window, window // 4, framing="valid", normalized=True)
+        layers = [
+            nn.Conv2d(
+                2 * audio_channels, channels, (3, 9), padding=(1, 4)
+            ),  # the only one with plain weights
+            *(conv2d(channels, channels, (3, 9), (1, 2), (dilation, 1)) for dilation in (1, 2, 4)),
+            conv2d(channels, channels, (3, 3)),
+        ]
+        convs = [nn.Sequential(layer, nn.LeakyReLU(slope)) for layer in layers]
+        self.layers = FeatureMaps([*convs, conv2d(channels, 1, (3, 3))])
+
+    def forward(self, wav: Tensor) -> list[Tensor]:
+        spec = self.stft(wav)
+        return self.layers(torch.cat([spec.real, spec.imag], dim=1).transpose(2, 3))
+
+
+class MultiScaleSTFTDiscriminator(nn.Module):
+    """One `STFTDiscriminator` for each of `windows`: (B, C, T) to a list of their feature maps.
+
+    audio_channels: C, judged together. slope: of the leaky ReLUs.
+    """
+
+    def __init__(
+        self,
+        windows: tuple[int, ...] = (2048, 1024, 512, 256, 128),
+        channels: int = 32,
+        audio_channels: int = 1,
+        slope: float = 0.2,
+    ):
+        super().__init__()
+        self.discriminators = nn.ModuleList(
+            STFTDiscriminator(window, channels, audio_channels, slope) for window in windows
+        )
+
+    def forward(self, wav: Tensor) -> list[list[Tensor]]:
+        return [discriminator(wav) for discriminator in self.discriminators]
