@@ -81,7 +81,7 @@ def write(path: str | Path, wav: Tensor, sample_rate: int, subtype: str | None =
         raise ValueError(f"wav is {tuple(wav.shape)}; accepted: (T,), (C, T)")
     with replacing(path) as temporary:
         try:
-            soundfile.write(temporary, samples.T.numpy(), rate, subtype=subtype, format=kind)
+            soundfile.write(temporary, samples.numpy().T, rate, subtype=subtype, format=kind)
         except RuntimeError as error:
             raise ValueError(f"{path}: {tuple(wav.shape)} at {rate} Hz can't be written: {error}") from error
 

@@ -66,7 +66,7 @@ class Codec(nn.Module):
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
         """V of each codebook."""
-        return self.quantizer.codebook_sizes
+        return tuple(self.quantizer.codebook_sizes)
 
     @property
     def frame_rate(self) -> float:
@@ -85,9 +85,8 @@ class Codec(nn.Module):
     def forward(self, wav: Tensor, num_codebooks: int | None = None) -> CodecOutput:
         """The training pass: wav (B, C, T) of any T to its differentiable reconstruction of T samples."""
         if wav.ndim != 3 or wav.shape[1] != self.channels or not wav.is_floating_point() or not wav.numel():
-            raise ValueError(
-                f"wav is {wav.dtype} {tuple(wav.shape)}; accepted: float (B, {self.channels}, T)"
-            )
+            found = f"{wav.dtype} {tuple(wav.shape)}"
+            raise ValueError(f"wav is {found}; accepted: float (B, {self.channels}, T), T of 1 or more")
         z, _ = self.encoder(self._pad(wav))
         quantized = self.quantizer(z, num_codebooks)
         out, _ = self.decoder(quantized.z)
@@ -114,8 +113,9 @@ class Codec(nn.Module):
             items = [audio.resample(item, rate, self.sample_rate) for item in items]
         frames = [math.ceil(item.shape[-1] / self.hop_length) for item in items]
         codes = torch.zeros(len(items), num_codebooks, max(frames), dtype=torch.int64, device=self._device)
+        # rounding follows the batch's size, and may tip a code; on a CPU, one by one is as fast
         with self._exactly():
-            for count, group in signal.groups(frames):
+            for count, group in signal.groups(frames, together=self._device.type != "cpu"):
                 z, _ = self.encoder(torch.stack([self._pad(items[i]) for i in group]).to(self._device))
                 codes[group, :, :count] = self.quantizer.encode(z, num_codebooks)
         resampled = rate != self.sample_rate
@@ -136,9 +136,7 @@ class Codec(nn.Module):
         T is the longest item's, shorter ones end in zeros. With `sample_rate=tokens.source_rate` each has
         exactly the samples that went in.
         """
-        if isinstance(tokens, Tensor):
-            tokens = self._bare(tokens)
-        self._check_tokens(tokens)
+        tokens = self._checked(tokens)
         rate = self.sample_rate if sample_rate is None else signal.check_rate(sample_rate)
         codes, frames = tokens.codes.to(self._device), tokens.frames.tolist()
         items: list[Tensor] = [codes] * len(tokens)
@@ -150,9 +148,8 @@ class Codec(nn.Module):
         if rate != self.sample_rate:
             known = tokens.source_lengths if rate == tokens.source_rate else None
             ends = [None] * len(items) if known is None else known.tolist()
-            items = [
-                audio.resample(x, self.sample_rate, rate, end) for x, end in zip(items, ends, strict=True)
-            ]
+            pairs = zip(items, ends, strict=True)
+            items = [audio.resample(item, self.sample_rate, rate, end) for item, end in pairs]
         longest = max(item.shape[-1] for item in items)
         return torch.stack([F.pad(item, (0, longest - item.shape[-1])) for item in items])
 
@@ -164,50 +161,33 @@ class Codec(nn.Module):
         books = self.quantizer.check_num_codebooks(num_codebooks)
         return Stream(self.encoder, self.quantizer, self.decoder, self.hop_length, self.channels, books)
 
-    def extra_repr(self) -> str:
-        return f"sample_rate={self.sample_rate}, channels={self.channels}, name={self.name!r}"
-
     def _signal(self, wav: Tensor | np.ndarray | str | Path, sample_rate: int | None) -> tuple[Tensor, int]:
         """Any input as (B, C, T) float32 with this codec's channels, and its rate."""
         if isinstance(wav, str | Path):
             wav, found = audio.read(wav)
             if sample_rate not in (None, found):
-                raise ValueError(
-                    f"sample_rate is {sample_rate!r} for a file of {found} Hz; accepted: None, {found}"
-                )
+                told = f"sample_rate is {sample_rate!r} for a file of {found} Hz"
+                raise ValueError(f"{told}; accepted: None, {found}")
             sample_rate = found
         rate = None if sample_rate is None else signal.check_rate(sample_rate)
-        wav = signal.to_float(wav)
-        if wav.ndim > 3:
-            raise ValueError(f"wav is {tuple(wav.shape)}; accepted: (T,), (C, T), (B, C, T)")
-        wav = wav.reshape((1, 1, 1, *wav.shape)[-3:])
-        if rate is None and wav.shape[1] != self.channels:
-            known = f"{self.channels}, or any with sample_rate, which has them mixed"
-            raise ValueError(f"wav has {wav.shape[1]} channels; accepted: {known}")
-        if wav.shape[1] not in signal.CHANNELS:
-            raise ValueError(
-                f"wav {tuple(wav.shape)} has {wav.shape[1]} channels; accepted: up to {signal.CHANNELS[-1]}"
-            )
-        return signal.to_channels(wav, self.channels), rate or self.sample_rate
+        return signal.to_batch(wav, self.channels, mix=rate is not None), rate or self.sample_rate
 
     def _pad(self, wav: Tensor) -> Tensor:
         """Zeros after (..., T), up to a whole number of frames."""
         return F.pad(wav, (0, -wav.shape[-1] % self.hop_length))
 
-    def _bare(self, codes: Tensor) -> Tokens:
-        self.quantizer.check_codes(codes)
-        sizes = self.codebook_sizes[: codes.shape[1]]
-        lengths = torch.full(codes.shape[:1], codes.shape[2] * self.hop_length, device=codes.device)
-        return Tokens(codes, lengths, self.sample_rate, self.hop_length, sizes)
-
-    def _check_tokens(self, tokens: Tokens) -> None:
-        if not isinstance(tokens, Tokens):
+    def _checked(self, tokens: Tokens | Tensor) -> Tokens:
+        """The tokens, or bare codes as tokens of whole frames; ValueError unless they are this codec's."""
+        if not isinstance(tokens, Tokens | Tensor):
             raise ValueError(f"tokens are a {type(tokens).__name__}; accepted: Tokens, codes (B, K, N)")
-        mine = (self.sample_rate, self.hop_length, self.codebook_sizes[: tokens.num_codebooks])
+        codes = tokens if isinstance(tokens, Tensor) else tokens.codes
+        self.quantizer.check_codes(codes)
+        mine = (self.sample_rate, self.hop_length, self.codebook_sizes[: codes.shape[1]])
+        if isinstance(tokens, Tensor):
+            return Tokens(codes, codes.new_full(codes.shape[:1], codes.shape[2] * self.hop_length), *mine)
         if (theirs := (tokens.sample_rate, tokens.hop_length, tokens.codebook_sizes)) != mine:
-            names = "sample_rate, hop_length, codebook_sizes"
-            raise ValueError(f"{names} of the tokens are {theirs}; accepted: this codec's, {mine}")
-        self.quantizer.check_codes(tokens.codes)
+            raise ValueError(f"rate, hop and codebook sizes are {theirs}; accepted: this codec's, {mine}")
+        return tokens
 
     @property
     def _device(self) -> torch.device:

@@ -45,7 +45,7 @@ def to_float(wav: Tensor | np.ndarray) -> Tensor:
         raise ValueError(f"wav is {tuple(wav.shape)}; accepted: one sample or more")
     if scale := FULL_SCALE.get(wav.dtype):
         middle = scale if wav.dtype == torch.uint8 else 0.0
-        return ((wav.double() - middle) / scale).float()
+        return (wav.float() - middle) / scale
     wav = wav.float()
     bad = wav.numel() - int(wav.isfinite().sum())
     if bad:
@@ -53,6 +53,22 @@ def to_float(wav: Tensor | np.ndarray) -> Tensor:
             f"wav holds NaN or infinite samples, {bad} of {wav.numel()}; accepted: finite float32"
         )
     return wav
+
+
+def to_batch(wav: Tensor | np.ndarray, channels: int, mix: bool) -> Tensor:
+    """A signal (T,), (C, T) or (B, C, T) as float32 (B, channels, T), mixed to them only if `mix`."""
+    wav = to_float(wav)
+    if wav.ndim > 3:
+        raise ValueError(f"wav is {tuple(wav.shape)}; accepted: (T,), (C, T), (B, C, T)")
+    wav = wav.reshape((1, 1, 1, *wav.shape)[-3:])
+    if wav.shape[1] != channels and not mix:
+        known = f"{channels}, or others with sample_rate given, which are mixed"
+        raise ValueError(f"wav has {wav.shape[1]} channels; accepted: {known}")
+    if wav.shape[1] not in CHANNELS:
+        raise ValueError(
+            f"wav has {wav.shape[1]} channels; accepted: {CHANNELS[0]} to {CHANNELS[-1]}, (C, T)"
+        )
+    return to_channels(wav, channels)
 
 
 def to_channels(wav: Tensor, channels: int) -> Tensor:
@@ -67,8 +83,14 @@ def to_channels(wav: Tensor, channels: int) -> Tensor:
     raise ValueError(f"wav has {found} channels; accepted: 1 or {channels}")
 
 
-def groups(counts: list[int]) -> Iterator[tuple[int, list[int]]]:
-    """Each count with the items that have it: run together, none of them sees another's padding."""
+def groups(counts: list[int], together: bool = True) -> Iterator[tuple[int, list[int]]]:
+    """Each count with the items that have it: in one batch, none of them sees another's padding.
+
+    together: False makes every item a group, for results that are alike to the bit.
+    """
+    if not together:
+        yield from ((count, [i]) for i, count in enumerate(counts))
+        return
     for count in sorted(set(counts)):
         yield count, [i for i, found in enumerate(counts) if found == count]
 

@@ -39,7 +39,7 @@ class Tokens:
         check_rate(self.sample_rate)
         _check(self.hop_length, "hop_length", 2**24)
         for size in self.codebook_sizes:
-            _check(size, "codebook size", 2**31)
+            _check(size, "codebook size", 2**48)
         if len(self.codebook_sizes) != self.codes.shape[1]:
             sizes = f"codebook_sizes are {self.codebook_sizes}"
             raise ValueError(
