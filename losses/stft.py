@@ -32,11 +32,17 @@ class STFT(nn.Module):
         self.register_buffer("window", window, persistent=False)
 
     @property
+    def same_padding(self) -> tuple[int, int]:
+        """Left and right padding of a whole number of hops for "same" framing."""
+        total = self.n_fft - self.hop_length
+        return total // 2, total - total // 2
+
+    @property
     def min_samples(self) -> int:
-        """The shortest signal that can be framed."""
+        """The length from which any signal can be framed: a reflection must be shorter than the signal."""
         if self.framing == "center":
             return self.n_fft // 2 + 1
-        return self.n_fft if self.framing == "valid" else (self.n_fft + self.hop_length) // 2 + 1
+        return self.n_fft if self.framing == "valid" else self.same_padding[1] + self.hop_length
 
     def forward(self, wav: Tensor) -> Tensor:
         batch, channels, samples = wav.shape
@@ -45,8 +51,8 @@ class STFT(nn.Module):
         with torch.autocast(wav.device.type, enabled=False):
             wav = wav.float()
             if self.framing == "same":
-                pad = (self.n_fft - self.hop_length) // 2
-                wav = F.pad(wav, (pad, pad + -samples % self.hop_length), mode="reflect")
+                left, right = self.same_padding
+                wav = F.pad(wav, (left, right + -samples % self.hop_length), mode="reflect")
             spec = torch.stft(
                 wav.flatten(0, 1),
                 self.n_fft,
