@@ -154,6 +154,22 @@ class WaveformLoss(PairLoss):
         return F.l1_loss(estimate, target)
 
 
+class NormalizedErrorLoss(PairLoss):
+    """Energy of the difference over the target's, the mean over items: 1 is what silence would score.
+
+    Unlike SI-SDR's logarithm its gradient fades as the fit gets better, and silence is no special case:
+    `floor`, a mean square, is added to the target's.
+    """
+
+    def __init__(self, floor: float = 1e-6):
+        super().__init__()
+        self.floor = floor
+
+    def compare(self, estimate: Tensor, target: Tensor) -> Tensor:
+        error = (estimate - target).square().mean((1, 2))
+        return (error / (target.square().mean((1, 2)) + self.floor)).mean()
+
+
 class SISDRLoss(PairLoss):
     """Minus the scale-invariant signal-to-distortion ratio in dB (auraloss's)."""
 

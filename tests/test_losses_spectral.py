@@ -14,6 +14,7 @@ from vocable.losses.spectral import (
     ComplexSTFTLoss,
     MultiResolutionSTFTLoss,
     MultiScaleMelLoss,
+    NormalizedErrorLoss,
     PairLoss,
     PowerMelLoss,
     SISDRLoss,
@@ -199,3 +200,12 @@ def test_import_needs_torch_only() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+def test_normalized_error_is_the_inverse_of_the_signal_to_noise_ratio() -> None:
+    target = torch.randn(2, 1, 1000)
+    gains = torch.tensor([0.1, 0.5]).view(2, 1, 1)
+    loss = NormalizedErrorLoss(floor=0.0)(target * (1 + gains), target)
+    torch.testing.assert_close(loss, torch.tensor((0.01 + 0.25) / 2))
+    silence = torch.zeros(1, 1, 1000)
+    assert NormalizedErrorLoss()(silence, silence) == 0
