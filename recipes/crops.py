@@ -15,6 +15,7 @@ from vocable.recipes.manifest import Clip, each_file
 
 PIECES = 16  # clips that may follow one another in a crop
 CANDIDATES = 3  # crops drawn for a voiced one
+MP3_LEAD = 10 * 1152  # samples; an MP3 frame borrows bits from those before it, and is garbled without them
 ATTEMPTS = 20  # broken files in a row before a training run gives up
 
 
@@ -40,7 +41,9 @@ class FileClips:
         found = audio.info(path)
         needed = -(-samples * found.sample_rate // self.sample_rate)  # rounded up, at the file's rate
         start = _start(found.frames, needed, place)
-        wav, _ = audio.read(path, self.sample_rate, start, needed)
+        lead = min(start, MP3_LEAD) if path.suffix.lower() == ".mp3" else 0
+        wav, rate = audio.read(path, None, start - lead, needed + lead)
+        wav = audio.resample(wav[:, lead:], rate, self.sample_rate)
         return audio.to_channels(wav, self.channels)[:, :samples]
 
 
