@@ -1,0 +1,220 @@
+"""The command `vocable`. Each subcommand imports what it needs when it runs: help and errors come at once."""
+
+import os
+import sys
+import time
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from vocable.codecs.codec import Codec
+
+app = typer.Typer(
+    help="Neural audio codecs: audio to tokens and back.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+
+DEFAULT = "vocable-16khz"
+CodecName = Annotated[str, typer.Option("--codec", help="A built-in's name, a codec folder or a hub id.")]
+Codebooks = Annotated[int | None, typer.Option(help="Use the first K codebooks only.", metavar="K", min=1)]
+Inputs = Annotated[list[Path], typer.Argument(metavar="IN...", show_default=False)]
+Output = Annotated[str, typer.Option("-o", "--output", help="A file, or a folder (new ones end in /).")]
+
+
+def clip() -> Path:
+    """The recording that ships in the package: 7 s of public-domain English at 16 kHz."""
+    return Path(str(resources.files("vocable.codecs.pretrained"))) / "librivox.flac"
+
+
+@app.command()
+def reconstruct(
+    source: Annotated[Path | None, typer.Argument(metavar="IN", help="None: a clip that ships here.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="OUT.wav")] = None,
+    codec: CodecName = DEFAULT,
+    codebooks: Codebooks = None,
+    plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw spectrograms and codes.")] = None,
+) -> None:
+    """Audio to tokens and back: the rates, the speed and the quality."""
+    if plot is not None:
+        _need("bench", "--plot", "matplotlib")
+    from vocable.codecs import audio, batch, report
+    from vocable.codecs.measure import measure
+
+    model = _load(codec, codebooks)
+    source = source or clip()
+    try:
+        for target in (output, plot):
+            if target is not None:
+                batch.check_not_input(target, [source])
+    except ValueError as error:
+        _usage(str(error))
+    if output is not None and output == plot:
+        _usage(f"-o and --plot are both {output}; accepted: two files")
+
+    def work(source: Path, _: Path) -> None:
+        with err.status(f"{source.name} through {codec}"):
+            wav, rate = audio.read(source)
+            model.decode(model.encode(wav[:, : rate // 2], rate, num_codebooks=codebooks))  # to warm up
+            start = time.perf_counter()
+            tokens = model.encode(wav, rate, num_codebooks=codebooks)
+            middle = time.perf_counter()
+            made = model.decode(tokens, rate)[0].cpu()
+            end = time.perf_counter()
+            wav = audio.to_channels(wav, model.channels)
+            if output is not None:
+                audio.write(output, made, rate)
+            if plot is not None:
+                from vocable.codecs.plot import plot as draw
+
+                draw(plot, wav, made, rate, tokens)
+            measures = measure(wav, made, rate)
+        speed = {"encode": middle - start, "decode": end - middle}
+        rows = {"codec": codec, **report.reconstruction_rows(source.name, wav, rate, tokens, speed)}
+        rows |= report.measure_rows(measures)
+        _show(rows | {f"written to {target}": "" for target in (output, plot) if target is not None})
+
+    raise typer.Exit(int(batch.run([(source, output or source)], work, err) > 0))
+
+
+@app.command()
+def encode(inputs: Inputs, output: Output, codec: CodecName = DEFAULT, codebooks: Codebooks = None) -> None:
+    """Audio files to token files (.voc)."""
+    from vocable.codecs import batch
+
+    pairs = _pairs(inputs, output, (".voc",))
+    model = _load(codec, codebooks)
+
+    def work(source: Path, target: Path) -> None:
+        model.encode(source, num_codebooks=codebooks).save(target)
+
+    raise typer.Exit(int(batch.run(pairs, work, err) > 0))
+
+
+@app.command()
+def decode(
+    inputs: Inputs,
+    output: Output,
+    codec: Annotated[str | None, typer.Option(help="None: the one that the file names.")] = None,
+    rate: Annotated[
+        Literal["source", "codec"], typer.Option(help="Sample rate: of what was encoded, or the codec's.")
+    ] = "source",
+) -> None:
+    """Token files (.voc) to audio files."""
+    import soundfile
+
+    from vocable.codecs import audio, batch
+    from vocable.codecs.tokens import Tokens
+
+    kinds = [f".{name.lower()}" for name in soundfile.available_formats()]
+    pairs = _pairs(inputs, output, (".wav", *kinds, ".opus", ".oga", ".aif"))
+    models = {} if codec is None else {codec: _load(codec)}
+
+    def work(source: Path, target: Path) -> None:
+        from vocable.codecs.hub import load
+
+        tokens = Tokens.load(source)
+        name = codec or tokens.codec
+        if not name:
+            raise ValueError("names no codec; tell it by --codec")
+        if len(tokens) != 1:
+            raise ValueError(f"holds {len(tokens)} signals; accepted: 1")
+        if name not in models:
+            models[name] = load(name)
+        wanted = tokens.source_rate if rate == "source" and tokens.source_rate else tokens.sample_rate
+        audio.write(target, models[name].decode(tokens, wanted)[0], wanted)
+
+    raise typer.Exit(int(batch.run(pairs, work, err) > 0))
+
+
+@app.command()
+def info(name: Annotated[str, typer.Argument(metavar="NAME|FILE", show_default=False)]) -> None:
+    """What a codec, or a token file, is made of."""
+    from vocable.codecs import report
+    from vocable.codecs.tokens import Tokens
+
+    if not Path(name).is_file():
+        _show(report.codec_rows(_load(name), name))
+        return
+    try:
+        tokens = Tokens.load(name)
+    except (ValueError, OSError) as error:
+        err.print(f"{error}", style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from error
+    _show(report.file_rows(tokens))
+
+
+@app.command(name="list")
+def list_() -> None:
+    """The names of the codecs that need no path, one a line."""
+    from vocable.codecs.hub import available
+
+    for name in available():
+        typer.echo(name)
+
+
+FORWARD = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+
+@app.command(context_settings=FORWARD, add_help_option=False)
+def train(context: typer.Context) -> None:
+    """Train a codec: python -m vocable.recipes.train and the same arguments."""
+    _forward("train", context.args)
+
+
+@app.command(context_settings=FORWARD, add_help_option=False)
+def export(context: typer.Context) -> None:
+    """A training checkpoint to a codec folder: python -m vocable.recipes.export and the same arguments."""
+    _forward("export", context.args)
+
+
+def _forward(recipe: str, args: list[str]) -> NoReturn:
+    """Become the recipe's own process: signals, exit code and restarted DDP ranks are then its own."""
+    _need("train", f"vocable {recipe}", "lightning", "hydra")
+    os.execv(sys.executable, [sys.executable, "-m", f"vocable.recipes.{recipe}", *args])
+
+
+def _need(extra: str, what: str, *modules: str) -> None:
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        _usage(f"{what} needs {', '.join(missing)}: pip install 'vocable[{extra}]'")
+
+
+def _usage(message: str) -> NoReturn:
+    raise typer.BadParameter(message)
+
+
+def _load(name: str, codebooks: int | None = None) -> "Codec":
+    from vocable.codecs.hub import load
+
+    try:
+        codec = load(name)
+        codec.quantizer.check_num_codebooks(codebooks)
+    except (ValueError, OSError, ImportError) as error:
+        _usage(str(error))
+    return codec
+
+
+def _pairs(inputs: list[Path], output: str, suffixes: tuple[str, ...]) -> list[tuple[Path, Path]]:
+    from vocable.codecs.batch import outputs
+
+    try:
+        return outputs(inputs, output, suffixes)
+    except ValueError as error:
+        _usage(str(error))
+
+
+def _show(rows: dict[str, str]) -> None:
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows.items():
+        table.add_row(Text(name, style="bold"), Text(value))
+    out.print(table)

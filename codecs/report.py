@@ -1,0 +1,77 @@
+"""What the command line says of codecs and tokens: names and values, as text."""
+
+import re
+
+from torch import Tensor
+
+from vocable.codecs import hub
+from vocable.codecs.codec import Codec
+from vocable.codecs.tokens import Tokens
+
+
+def rates(tokens: Tokens) -> dict[str, str]:
+    """Token rate and bit rate."""
+    frames, books = tokens.frame_rate, tokens.num_codebooks
+    return {
+        "token rate": f"{tokens.token_rate:g} tokens/s ({frames:g} frames/s x {books})",
+        "bit rate": f"{tokens.bit_rate / 1000:.2f} kbit/s",
+    }
+
+
+def reconstruction_rows(
+    source: str, wav: Tensor, sample_rate: int, tokens: Tokens, took: dict[str, float]
+) -> dict[str, str]:
+    """What went in, (C, T), the tokens' rates, and the speed of each step that `took` some seconds."""
+    seconds = wav.shape[-1] / sample_rate
+    rows = {"audio": f"{source}, {seconds:.2f} s at {sample_rate} Hz", **rates(tokens)}
+    for step, time in took.items():
+        speed = f"{time / seconds:.4f} ({seconds / time:.0f} times faster than real time)"
+        rows[f"{step}, real-time factor"] = speed
+    return rows
+
+
+def measure_rows(measures: dict[str, float | str]) -> dict[str, str]:
+    """What `measure` found."""
+    units = {"SI-SDR": " dB"}
+    return {
+        name: found if isinstance(found, str) else f"{found:.3f}{units.get(name, '')}"
+        for name, found in measures.items()
+    }
+
+
+def file_rows(tokens: Tokens) -> dict[str, str]:
+    """What a token file holds."""
+    lengths = [f"{length / tokens.sample_rate:.2f} s" for length in tokens.lengths.tolist()]
+    shape = " x ".join(str(size) for size in tokens.codes.shape)
+    return {
+        "codec": tokens.codec or "(not named)",
+        "length": ", ".join(lengths),
+        "codes": f"{shape} (signals x codebooks x frames)",
+        "sample rate": f"{tokens.sample_rate} Hz, encoded from {tokens.source_rate or tokens.sample_rate} Hz",
+        **rates(tokens),
+    }
+
+
+def codec_rows(codec: Codec, name: str) -> dict[str, str]:
+    """What the codec that was loaded as `name` is."""
+    sizes = sorted(set(codec.codebook_sizes))
+    return {
+        "codec": name,
+        "sample rate": f"{codec.sample_rate} Hz, {codec.channels} channel{'s' if codec.channels > 1 else ''}",
+        "frame rate": f"{codec.frame_rate:g} frames/s of {codec.hop_length} samples",
+        "codebooks": f"{codec.num_codebooks} of {' or '.join(map(str, sizes))} entries",
+        "token rate": f"{codec.token_rate(1):g} to {codec.token_rate():g} tokens/s",
+        "bit rate": f"{codec.bit_rate(1) / 1000:.2f} to {codec.bit_rate() / 1000:.2f} kbit/s",
+        "parameters": f"{sum(weight.numel() for weight in codec.parameters()) / 1e6:.2f} M",
+        "licence": licence(name),
+    }
+
+
+def licence(name: str) -> str:
+    """The licence in the front matter of a codec's model card."""
+    card = hub._find(name, None)[0] / "README.md"
+    if not card.is_file():
+        return "not stated: the codec has no README.md"
+    parts = card.read_text(encoding="utf-8").split("---\n", 2)
+    found = re.search(r"^license:\s*(.+?)\s*$", parts[1], re.MULTILINE) if len(parts) == 3 else None
+    return found[1] if found and not parts[0] else "not stated in the codec's README.md"
