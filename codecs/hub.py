@@ -56,7 +56,7 @@ def save(
     codec: Codec, config: dict[str, Any], folder: str | Path, trusted: tuple[str, ...] = ("vocable.",)
 ) -> None:
     """Write `codec` to `folder`, to be loaded again; `config` is the node that builds it."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save as to_bytes
 
     state = {key: value.detach().cpu().clone().contiguous() for key, value in codec.state_dict().items()}
     try:
@@ -67,7 +67,7 @@ def save(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / WEIGHTS) as weights, replacing(folder / CONFIG) as node:
-        save_file(state, weights)
+        weights.write_bytes(to_bytes(state))
         node.write_text(text + "\n", encoding="utf-8")
 
 
