@@ -57,7 +57,7 @@ class Quantizer(nn.Module):
         return num_codebooks
 
     def check_codes(self, codes: Tensor) -> None:
-        """ValueError unless codes are int64 (B, K, N), K in 1..num_codebooks, each in its codebook's range."""
+        """ValueError unless codes are int64 (B, K, N), K in 1..num_codebooks, each in 0..V-1."""
         if codes.dtype != torch.int64 or codes.ndim != 3:
             raise ValueError(f"codes are {codes.dtype} {tuple(codes.shape)}; accepted: torch.int64 (B, K, N)")
         self.check_num_codebooks(codes.shape[1])

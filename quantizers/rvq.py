@@ -106,7 +106,11 @@ def ema_rvq(
     dropout: float = 0.0,
     decay: float = 0.99,
     dead_threshold: float = 2.0,
+    commitment: float = 1.0,
 ) -> RVQ:
     """RVQ of Euclidean codebooks learned by moving averages, as in EnCodec."""
-    layers = [EMAVQ(dim, codebook_size, decay, dead_threshold=dead_threshold) for _ in range(num_codebooks)]
+    layers = [
+        EMAVQ(dim, codebook_size, decay, dead_threshold=dead_threshold, commitment=commitment)
+        for _ in range(num_codebooks)
+    ]
     return RVQ(layers, dropout)
