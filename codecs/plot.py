@@ -44,6 +44,7 @@ def plot(path: str | Path, reference: Tensor, estimate: Tensor, sample_rate: int
         vmax=1.0,
     )
     bottom.set(title="codes", xlabel="seconds", ylabel="codebook")
+    bottom.yaxis.get_major_locator().set_params(integer=True)
     figure.colorbar(image, ax=bottom, label="entry, of its codebook's size")
     with replacing(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=120)

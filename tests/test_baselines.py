@@ -1,0 +1,189 @@
+"""Opus as a baseline, and the benchmarks of quality and speed."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from typer.testing import CliRunner
+
+from vocable.benchmarks import corpus, quality, speed, table
+from vocable.benchmarks.baselines import Opus, align
+from vocable.benchmarks.table import Row
+from vocable.codecs import Codec, save
+from vocable.codecs.audio import read, resample
+from vocable.codecs.cli import clip
+from vocable.codecs.measure import pesq_wb, si_sdr, stoi
+
+
+@pytest.fixture(scope="module")
+def speech() -> Tensor:
+    """Seven seconds (T,) at 16 kHz."""
+    return read(clip())[0][0]
+
+
+def lag(reference: Tensor, estimate: Tensor) -> int:
+    """By how many samples `estimate` comes after `reference`."""
+    size = 2 * len(reference)
+    product = torch.fft.rfft(reference, size).conj() * torch.fft.rfft(estimate, size)
+    peak = int(torch.fft.irfft(product, size).argmax())
+    return peak - size if peak > size // 2 else peak
+
+
+@pytest.mark.parametrize("bit_rate", [6000, 8000, 12000, 24000])
+def test_opus_is_in_time(speech: Tensor, bit_rate: int) -> None:
+    opus = Opus(bit_rate)
+    packets = opus.encode(speech)
+    made = opus.decode(packets)
+    assert made.shape == speech.shape
+    assert packets.bit_rate == pytest.approx(bit_rate, rel=0.06)
+    assert abs(lag(speech, made)) <= 1
+    fine = [resample(wav, 16_000, 160_000) for wav in (speech, align(speech, made))]
+    assert abs(lag(*fine)) <= 1  # a tenth of a sample
+    assert si_sdr(speech, align(speech, made)) >= si_sdr(speech, made)
+
+
+def test_opus_gets_better_with_its_rate(speech: Tensor) -> None:
+    made = [align(speech, opus.decode(opus.encode(speech))) for opus in map(Opus, (6000, 12000, 24000))]
+    for judge in (lambda wav: stoi(speech, wav, 16_000), lambda wav: pesq_wb(speech, wav, 16_000)):
+        scores = [judge(wav) for wav in made]
+        assert scores == sorted(scores)
+    scores = [si_sdr(speech, wav) for wav in made]
+    assert scores[0] > 3
+    assert scores[2] > scores[1] + 3 > scores[0] + 6
+    assert stoi(speech, made[0], 16_000) > 0.85
+    assert pesq_wb(speech, made[2], 16_000) > 4.2
+
+
+def test_opus_tells_the_rate_that_it_took_not_the_one_asked(speech: Tensor) -> None:
+    packets = Opus(500).encode(speech)
+    assert packets.bit_rate > 4000
+    assert packets.bit_rate == 8 * sum(map(len, packets.packets)) / (0.02 * len(packets.packets))
+    assert len(packets.packets) == 356  # 7.1 s in frames of 20 ms, and one for the encoder's delay
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 16_000, 48_000])
+@pytest.mark.parametrize("samples", [1, 319, 320, 321, 16_001])
+def test_opus_keeps_any_length(speech: Tensor, sample_rate: int, samples: int) -> None:
+    opus = Opus(12_000, sample_rate)
+    assert opus.decode(opus.encode(speech[:samples])).shape == (samples,)
+
+
+def test_opus_refuses(speech: Tensor) -> None:
+    with pytest.raises(ValueError, match="22050; accepted: 8000"):
+        Opus(6000, 22_050)
+    with pytest.raises(ValueError, match="bit_rate is 499; accepted: 500 to"):
+        Opus(499)
+    for wrong in (speech[None], speech[:0], speech.to(torch.int16)):
+        with pytest.raises(ValueError, match=r"accepted: float \(T,\)"):
+            Opus(6000).encode(wrong)
+
+
+@pytest.mark.parametrize("delay", [-1.25, 0.0, 0.5])
+def test_align_undoes_a_known_delay(delay: float) -> None:
+    time = torch.arange(4000, dtype=torch.float64) - 2000
+    pulse = torch.sinc(time / 8) * torch.exp(-((time / 200) ** 2))
+    late = torch.sinc((time - delay) / 8) * torch.exp(-(((time - delay) / 200) ** 2))
+    assert (align(pulse, late) - pulse).abs().max() < 1e-6
+
+
+ROWS = [
+    [Row("a", 1.0, 50.0, 0.5, 2.0, 1.0), Row("b", 6.0, None, 0.25, 1.0, -1.0)],
+    [Row("a", 2.0, 50.0, 0.7, 3.0, 4.0), Row("b", 5.0, None, 0.75, 2.0, -2.0)],
+]
+
+
+def test_a_table_is_of_means(tmp_path: Path) -> None:
+    rows = table.mean(ROWS)
+    assert table.markdown(rows).splitlines()[2:] == [
+        "| a | 1.50 | 50 | 0.600 | 2.50 | 2.5 |",
+        "| b | 5.50 | - | 0.500 | 1.50 | -1.5 |",
+    ]
+    table.save(tmp_path / "t.json", rows)
+    assert [Row(**row) for row in json.loads((tmp_path / "t.json").read_text())] == rows
+    table.save(tmp_path / "t.csv", rows)
+    with (tmp_path / "t.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [float(line["stoi"]) for line in lines] == [0.6, 0.5]
+    assert [line["tokens_s"] for line in lines] == ["50.0", ""]
+    with pytest.raises(ValueError, match=r"accepted: \.csv, \.json"):
+        table.save(tmp_path / "t.txt", rows)
+
+
+def test_corpus_of_a_folder_and_of_a_manifest(tmp_path: Path) -> None:
+    for name in ("b.flac", "a.wav", "notes.txt"):
+        (tmp_path / name).touch()
+    assert corpus.find(tmp_path) == [tmp_path / "a.wav", tmp_path / "b.flac"]
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("split,source,path\ntrain,x,a.wav\neval,x,b.flac\neval,y,sub/c.flac\n")
+    assert corpus.find(manifest, "eval", "x") == [tmp_path / "b.flac"]
+    assert corpus.find(manifest, "eval") == [tmp_path / "b.flac", tmp_path / "sub" / "c.flac"]
+    assert len(corpus.find(manifest)) == 3
+    for data, split, why in ((manifest, "dev", "no audio"), (tmp_path, "eval", "folder")):
+        with pytest.raises(ValueError, match=why):
+            corpus.find(data, split)
+    manifest.write_text("file\na.wav\n")
+    with pytest.raises(ValueError, match="no column path"):
+        corpus.find(manifest)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, codec: Codec, node: dict[str, Any]) -> str:
+    """A codec folder."""
+    save(codec, node, tmp_path / "tiny")
+    return str(tmp_path / "tiny")
+
+
+def test_quality_from_the_command_line(folder: str, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    shutil.copy(clip(), data / "a.flac")
+    (data / "broken.wav").write_bytes(b"RIFF")
+    module = "vocable.benchmarks.quality"
+    args = ["--data", str(data), "--codec", folder, "--codebooks", "1,3", "--opus", "6", "-o", "out.json"]
+    done = subprocess.run(
+        [sys.executable, "-m", module, *args], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 1, done.stderr  # for the broken file
+    assert "left out" in done.stderr
+    assert "broken.wav" in done.stderr
+    rows = [Row(**row) for row in json.loads((tmp_path / "out.json").read_text())]
+    assert table.markdown(rows) in done.stdout
+    assert [row.kbit_s for row in rows[:2]] == pytest.approx([6.4, 18.5359], abs=1e-4)
+    assert [row.tokens_s for row in rows] == [1600, 4800, None]
+    assert rows == quality.compare(data / "a.flac", folder, [1, 3], [6.0])
+    assert rows[2].kbit_s == pytest.approx(5.73, abs=0.1)
+    assert rows[2].stoi > 0.85 > rows[0].stoi
+
+
+def test_quality_refuses_before_any_work(folder: str, tmp_path: Path) -> None:
+    for args, why in (
+        (("--codebooks", "4"), "1 to 3"),
+        (("--codebooks", "x"), "'x'"),
+        (("--opus", "0.1"), "500 to"),
+        (("-o", "x.txt"), ".json"),
+        (("--codec", "none"), "none"),
+    ):
+        shutil.copy(clip(), tmp_path / "a.flac")
+        result = CliRunner().invoke(
+            quality.app, ["--data", str(tmp_path), "--codec", folder, "--codebooks", "1", *args]
+        )
+        assert result.exit_code == 2, args
+        assert why in result.stderr
+
+
+def test_speed(codec: Codec, folder: str) -> None:
+    found = speed.measure_speed(codec, seconds=0.5, repeats=1)
+    assert found.both == found.encode + found.decode
+    assert min(found) > 0
+    threads = torch.get_num_threads()
+    result = CliRunner().invoke(speed.app, ["--codec", folder, "--seconds", "0.5", "--threads", str(threads)])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("|") == 5 * 4
+    assert CliRunner().invoke(speed.app, ["--codec", "none"]).exit_code == 2
