@@ -1,0 +1,52 @@
+"""A checkpoint to a codec folder: `python -m vocable.recipes.export runs/x/checkpoints/last.ckpt -o my-codec`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from vocable.codecs.build import build
+from vocable.codecs.codec import Codec
+from vocable.codecs.hub import save
+
+
+def export(
+    checkpoint: Path, folder: Path, average: bool = True, trusted: tuple[str, ...] = ("vocable.",)
+) -> Codec:
+    """Write the codec of a training checkpoint to `folder`, as `vocable.codecs.load` reads it.
+
+    average: the moving average of the weights, not the last ones.
+    trusted: prefixes of what its config may build, for parts of one's own.
+    """
+    found = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    if "codec_config" not in found or "state_dict" not in found:
+        raise ValueError(f"{checkpoint} has {sorted(found)}; accepted: a checkpoint of vocable.recipes.train")
+    config = json.loads(found["codec_config"])
+    prefix = "ema.module." if average else "codec."
+    state = {k.removeprefix(prefix): v for k, v in found["state_dict"].items() if k.startswith(prefix)}
+    codec = build(config, trusted)
+    codec.load_state_dict(state, strict=True)
+    save(codec, config, folder, trusted)
+    return codec
+
+
+def command(
+    checkpoint: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    folder: Annotated[Path, typer.Option("--output", "-o", help="Where to write the codec.")],
+    average: Annotated[bool, typer.Option(help="The moving average of the weights, or the last.")] = True,
+    trust: Annotated[list[str] | None, typer.Option(help="A module prefix of parts of one's own.")] = None,
+) -> None:
+    """Turn a training checkpoint into a codec folder."""
+    codec = export(checkpoint, folder, average, ("vocable.", *(trust or ())))
+    typer.echo(f"{folder}: {codec.num_codebooks} codebooks, {codec.bit_rate() / 1000:g} kbit/s")
+
+
+def main() -> None:
+    """The command line."""
+    typer.run(command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""Training of a codec: discriminator, then generator, by Lightning's manual optimisation."""
+
+import json
+import random
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from vocable.codecs.codec import Codec
+from vocable.losses.balancer import Balancer
+from vocable.recipes.adversary import Adversary
+from vocable.recipes.ema import average_of
+from vocable.recipes.progress import Progress
+from vocable.recipes.terms import Term
+from vocable.recipes.validation import Validation
+from vocable.recipes.warmup import autoencode
+
+REPLACEABLE = (
+    "terms.",
+    "discriminator.",
+    "balancer.",
+)  # state that a resumed run may lack, or no longer need
+
+
+class CodecTraining(LightningModule):
+    """Trains `codec` on waveforms (B, C, T); every batch is one step, so `global_step` counts generator steps.
+
+    terms: the reconstruction losses by name. optimizer: makes one from parameters, for the codec and for the
+    discriminator. schedule: the learning rate's factor at a step. adversary: a discriminator with its losses.
+    balancer: EnCodec's, whose weights then stand in for the terms' own.
+    quantize_from: the step before which the quantizer is left out.
+    accumulate: the parts that a batch is cut into, where memory is short. clip: of the gradient's norm.
+    validate_codebooks: how many codebooks validation decodes; 0 is all.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        terms: dict[str, Term],
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        schedule: Callable[[int], float],
+        adversary: Adversary | None = None,
+        balancer: Balancer | None = None,
+        quantize_from: int = 0,
+        ema_decay: float = 0.999,
+        clip: float = 1.0,
+        accumulate: int = 1,
+        validate_codebooks: tuple[int, ...] = (0,),
+        log_every: int = 20,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.codec, self.ema = codec, average_of(codec, ema_decay)
+        self.terms = nn.ModuleDict(terms)
+        self.adversary, self.balancer = adversary, balancer
+        self.discriminator = adversary.discriminator if adversary else None
+        self.optimizer, self.schedule, self.quantize_from = optimizer, schedule, quantize_from
+        self.clip, self.accumulate, self.seed = clip, accumulate, seed
+        self.validate_codebooks = validate_codebooks
+        self.progress = Progress(log_every)
+        self.codec_config: dict[str, Any] | None = None  # the node that built `codec`, for export
+
+    @property
+    def averaged(self) -> Codec:
+        """The codec with the moving average of the weights."""
+        return self.ema.module
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        models = [self.codec] if self.discriminator is None else [self.codec, self.discriminator]
+        return [self.optimizer(model.parameters()) for model in models]
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> None:
+        """One step of the discriminator, where there is one, and one of the generator."""
+        step = self.global_step
+        self._seed(step)
+        generator, *rest = self._optimizers(step)
+        adversary = self.adversary if self.adversary and step >= self.adversary.start_step else None
+        parts = batch.chunk(self.accumulate)
+        logs: dict[str, Tensor] = {}
+        for i, wav in enumerate(parts):
+            out = self.codec(wav) if step >= self.quantize_from else autoencode(self.codec, wav)
+            wav_hat = out.wav.float()
+            if adversary:
+                loss = adversary.judge(wav, wav_hat)
+                self.manual_backward(loss / len(parts))
+                _add(logs, {"discriminator": loss}, len(parts))
+                if i + 1 == len(parts):
+                    self._update(rest[0], logs, "discriminator")
+            losses = self._losses(wav, wav_hat, step, adversary)
+            total = self._total(losses, wav_hat, step, adversary) + out.loss
+            self.manual_backward(total / len(parts))
+            _add(logs, {"loss": total, **losses, "quantizer": out.loss, **out.metrics}, len(parts))
+        self._update(generator, logs, "codec")
+        self.ema.update_parameters(self.codec)
+        self.progress.after_step(self, logs, batch.shape[0] * batch.shape[-1] / self.codec.sample_rate)
+
+    def on_validation_epoch_start(self) -> None:
+        self.validation = Validation(self.averaged, self.validate_codebooks)
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        """Decode an utterance (1, C, T) with the averaged weights and measure it."""
+        self.validation.add(batch, batch_idx, self.logger, self.global_step)
+
+    def on_validation_epoch_end(self) -> None:
+        self.progress.after_validation(self, self.validation.summary())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["codec_config"] = json.dumps(self.codec_config)
+        state = checkpoint["state_dict"]
+        for key in [key for key in state if key.startswith("terms.")]:
+            del state[key]  # nothing in a loss is trained here, and a semantic one may hold a large model
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let losses and the discriminator change between a run's parts; the codec has to fit."""
+        state, own = checkpoint["state_dict"], self.state_dict()
+        for key in {key for key in {*state, *own} if key.startswith(REPLACEABLE)}:
+            if key not in own:
+                del state[key]
+            elif key not in state:
+                state[key] = own[key]
+
+    def _seed(self, step: int) -> None:
+        """Random numbers by step, not by history: a resumed run draws what an uninterrupted one would."""
+        seed = (self.seed * 1_000_003 + step) * self.trainer.world_size + self.global_rank
+        random.seed(seed)
+        torch.manual_seed(seed)
+
+    def _optimizers(self, step: int) -> list[Any]:
+        """The optimizers at this step's learning rate; the discriminator's bare, which Lightning doesn't count."""
+        factor = self.schedule(step)
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = optimizer.defaults["lr"] * factor
+        wrapped = self.optimizers()
+        return [wrapped[0], *self.trainer.optimizers[1:]] if isinstance(wrapped, list) else [wrapped]
+
+    def _losses(
+        self, wav: Tensor, wav_hat: Tensor, step: int, adversary: Adversary | None
+    ) -> dict[str, Tensor]:
+        """The terms in force at this step, before their weights."""
+        with torch.autocast(wav.device.type, enabled=False):
+            active = {name: term for name, term in self.terms.items() if term.weight_at(step)}
+            losses = {name: term(wav_hat, wav.float()) for name, term in active.items()}
+        return losses | adversary.terms(wav, wav_hat) if adversary else losses
+
+    def _total(
+        self, losses: dict[str, Tensor], wav_hat: Tensor, step: int, adversary: Adversary | None
+    ) -> Tensor:
+        if self.balancer is not None:
+            return self.balancer(losses, wav_hat)
+        weights = {name: term.weight_at(step) for name, term in self.terms.items()}
+        weights |= adversary.weights_at(step) if adversary else {}
+        return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+
+    def _update(self, optimizer: Any, logs: dict[str, Tensor], name: str) -> None:
+        """Clip, step, and forget the gradient; a gradient that is not finite ends the run before it does harm."""
+        parameters = (self.codec if name == "codec" else self.discriminator).parameters()
+        norm = nn.utils.clip_grad_norm_(parameters, self.clip)
+        if not torch.isfinite(norm):
+            found = ", ".join(f"{key} {float(value):.4g}" for key, value in logs.items())
+            raise FloatingPointError(
+                f"step {self.global_step}: the {name}'s gradient norm is {float(norm)} ({found}); try a lower "
+                "learning rate or precision 32-true, and resume=true from the last checkpoint"
+            )
+        logs[f"gradient/{name}"] = norm
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+
+def _add(logs: dict[str, Tensor], values: dict[str, Tensor], parts: int) -> None:
+    """Add values to the means over a batch's parts."""
+    for name, value in values.items():
+        logs[name] = logs.get(name, 0) + value.detach() / parts

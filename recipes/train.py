@@ -1,0 +1,77 @@
+"""Train a codec: `python -m vocable.recipes.train experiment=smoke trainer=cpu resume=true ...`."""
+
+import logging
+import sys
+from pathlib import Path
+
+import hydra
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import DictConfig, OmegaConf
+
+from vocable.recipes.checkpoint import AtomicCheckpointIO, Checkpoints
+
+PRECISIONS = ("32-true", "bf16-mixed")
+
+log = logging.getLogger(__name__)
+
+
+def train(cfg: DictConfig) -> Trainer:
+    """Run one training as configured; the trainer, when it has ended."""
+    check_precision(cfg)
+    folder = Path(cfg.run_dir) / "checkpoints"
+    checkpoint = find_checkpoint(folder / "last.ckpt", cfg.resume, cfg.overwrite)
+    module, data = build(cfg)
+    bar = sys.stderr.isatty() if cfg.progress_bar is None else cfg.progress_bar
+    callbacks: list[Callback] = [Checkpoints(folder, cfg.checkpoint_every, cfg.keep_every)]
+    trainer: Trainer = instantiate(
+        cfg.trainer,
+        callbacks=[*callbacks, RichProgressBar()] if bar else callbacks,
+        enable_progress_bar=bool(bar),
+        logger=TensorBoardLogger(cfg.run_dir, name="", version="tensorboard"),
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=cfg.run_dir,
+    )
+    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    return trainer
+
+
+def build(cfg: DictConfig) -> tuple[LightningModule, LightningDataModule]:
+    """The parts of a configured run."""
+    torch.manual_seed(cfg.seed)
+    module = instantiate(cfg.training, _convert_="all")
+    module.codec_config = OmegaConf.to_container(cfg.codec, resolve=True)
+    return module, instantiate(cfg.data, _convert_="all")
+
+
+def check_precision(cfg: DictConfig) -> None:
+    """ValueError for what the losses don't survive: float16 overflows in spectra."""
+    if cfg.trainer.precision not in PRECISIONS:
+        raise ValueError(f"trainer.precision is {cfg.trainer.precision}; accepted: {', '.join(PRECISIONS)}")
+
+
+def find_checkpoint(path: Path, resume: bool, overwrite: bool) -> Path | None:
+    """The checkpoint to go on from, None to start; ValueError where a start would overwrite a run."""
+    if not path.is_file():
+        if resume:
+            log.warning("%s is not there yet: starting from step 0", path)
+        return None
+    if not resume and not overwrite:
+        raise ValueError(f"{path} exists; accepted: resume=true, overwrite=true, or another run_dir")
+    return path if resume else None
+
+
+def main() -> None:
+    """Compose the configuration from the command line's overrides, and train."""
+    hydra.main(version_base="1.3", config_path="pkg://vocable.recipes.conf", config_name="train")(_run)()
+
+
+def _run(cfg: DictConfig) -> None:
+    train(cfg)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Held-out speech through the codec: STOI, PESQ-WB, use of the codebooks, and examples to hear and to see."""
+
+import logging
+from typing import Any
+
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from vocable.codecs.codec import Codec
+from vocable.codecs.measure import measure
+from vocable.codecs.plot import spectrogram
+
+log = logging.getLogger(__name__)
+
+
+class Validation:
+    """One pass over held-out utterances.
+
+    counts: how many codebooks to decode with, each in turn; 0 is all. examples: how many utterances to log.
+    """
+
+    def __init__(self, codec: Codec, counts: tuple[int, ...] = (0,), examples: int = 4) -> None:
+        self.codec, self.examples = codec, examples
+        self.counts = [count or codec.num_codebooks for count in counts]
+        self.scores: dict[str, list[float]] = {}
+        self.hits = [torch.zeros(size, dtype=torch.int64) for size in codec.codebook_sizes]
+        self.missing: dict[str, str] = {}
+
+    @torch.no_grad()
+    def add(self, wav: Tensor, index: int, logger: Any, step: int) -> None:
+        """Measure utterance number `index`, (1, C, T)."""
+        for count in self.counts:
+            out = self.codec(wav, count)
+            wav_hat = out.wav.float()
+            rate = self.codec.sample_rate
+            for name, value in measure(wav[0], wav_hat[0], rate).items():
+                if isinstance(value, float):
+                    self.scores.setdefault(f"valid/{name}@{count}", []).append(value)
+                else:
+                    self.missing[name] = value
+            if count == self.counts[0]:
+                for hits, codes in zip(self.hits, out.codes[0].cpu(), strict=False):
+                    hits += torch.bincount(codes.flatten(), minlength=len(hits))
+            if index < self.examples and isinstance(logger, TensorBoardLogger):
+                show(logger, f"{index}@{count}", wav[0], wav_hat[0], rate, step)
+
+    def summary(self) -> dict[str, float]:
+        """Mean scores, and by codebook the share of its entries in use and their perplexity."""
+        for name, reason in self.missing.items():
+            log.warning("%s of some utterances: %s", name, reason)
+        values = {name: sum(scores) / len(scores) for name, scores in self.scores.items()}
+        for k, hits in enumerate(self.hits):
+            if total := int(hits.sum()):
+                share = hits[hits > 0] / total
+                values[f"codebooks/perplexity/{k}"] = float(torch.exp(-(share * share.log()).sum()))
+                values[f"codebooks/use/{k}"] = len(share) / len(hits)
+        return values
+
+
+def show(logger: TensorBoardLogger, name: str, wav: Tensor, wav_hat: Tensor, rate: int, step: int) -> None:
+    """Log a pair (C, T) as sound and as spectrograms."""
+    from matplotlib.figure import Figure
+
+    writer = logger.experiment
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    pair = {"original": wav, "reconstruction": wav_hat}
+    for axes, (title, signal) in zip(figure.subplots(2, sharex=True), pair.items(), strict=True):
+        picture = spectrogram(signal, rate).numpy()
+        axes.imshow(picture, origin="lower", aspect="auto", vmin=-100, vmax=-20)
+        axes.set(title=title)
+        writer.add_audio(f"{title}/{name}", signal.mean(0).clamp(-1, 1).cpu(), step, rate)
+    writer.add_figure(f"spectrogram/{name}", figure, step)
