@@ -16,7 +16,8 @@ ALLOWED = {
     "recipes": {"codecs", "quantizers", "losses", "recipes"},
     "benchmarks": {"codecs", "quantizers", "benchmarks"},
 }
-HEAVY = "lightning hydra torchaudio transformers vector_quantize_pytorch matplotlib pesq auraloss".split()
+HEAVY = ["lightning", "hydra", "torchaudio", "transformers", "vector_quantize_pytorch", "matplotlib", "pesq"]
+HEAVY += ["auraloss", "pystoi", "tensorboard", "ray", "av"]
 
 checkout = pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="needs the checkout")
 
