@@ -24,7 +24,7 @@ class Info(NamedTuple):
 
 
 def info(path: str | Path) -> Info:
-    """The rate, channels and length of an audio file, from its header."""
+    """The rate, channels and length of an audio file, from its header; ValueError where it is not one."""
     with _open(path) as file:
         return Info(file.samplerate, file.channels, file.frames)
 
@@ -32,10 +32,10 @@ def info(path: str | Path) -> Info:
 def read(
     path: str | Path, sample_rate: int | None = None, offset: int = 0, frames: int | None = None
 ) -> tuple[Tensor, int]:
-    """Read a file to (C, T) float32 and its rate, resampled when `sample_rate` is given.
+    """Read a file to (C, T) float32 in [-1, 1] and its rate in Hz, resampled when `sample_rate` is given.
 
     `offset` and `frames` pick samples at the file's own rate, and only these are decoded; near the end
-    there may be fewer than `frames`.
+    there may be fewer than `frames`. ValueError for a damaged or empty file, NaN, and an offset past the end.
     """
     with _open(path) as file:
         if not 0 <= offset < max(file.frames, 1):
@@ -58,10 +58,19 @@ def read(
     return resample(wav, rate, sample_rate), int(sample_rate)
 
 
-def write(path: str | Path, wav: Tensor, sample_rate: int, subtype: str | None = None) -> None:
-    """Write (C, T) or (T,) to the format that the suffix names, whole or not at all.
+def read_at(path: str | Path, sample_rate: int | None) -> tuple[Tensor, int]:
+    """Read a file to (C, T) float32 and its rate; ValueError where a rate is told and is not the file's."""
+    wav, found = read(path)
+    if sample_rate not in (None, found):
+        raise ValueError(f"sample_rate is {sample_rate!r} for a file of {found} Hz; accepted: None, {found}")
+    return wav, found
 
-    subtype: as libsndfile names it ("PCM_16", "FLOAT"); None takes 16 bits where the format has them.
+
+def write(path: str | Path, wav: Tensor | np.ndarray, sample_rate: int, subtype: str | None = None) -> None:
+    """Write (C, T) or (T,) in [-1, 1] to the format that the suffix names, whole or not at all.
+
+    subtype: as libsndfile names it ("PCM_16", "FLOAT"); None takes 16 bits where the format has them, and
+    clips to them. ValueError for a suffix or subtype that libsndfile can't write, NaN, and no samples.
     """
     import soundfile
 
@@ -76,7 +85,7 @@ def write(path: str | Path, wav: Tensor, sample_rate: int, subtype: str | None =
         subtype = wish if wish in known else soundfile.default_subtype(kind)
     if subtype not in known:
         raise ValueError(f"{path}: subtype is {subtype!r}; accepted: {', '.join(known)}")
-    samples = to_float(wav.detach().cpu())
+    samples = to_float(wav).detach().cpu()
     if samples.ndim > 2:
         raise ValueError(f"wav is {tuple(wav.shape)}; accepted: (T,), (C, T)")
     with replacing(path) as temporary:
@@ -92,10 +101,16 @@ def resampled_length(length: int, from_rate: int, to_rate: int) -> int:
 
 
 def resample(wav: Tensor, from_rate: int, to_rate: int, length: int | None = None) -> Tensor:
-    """Resample (..., T) to (..., `resampled_length`), or to exactly `length` samples. Not differentiable."""
+    """Resample float (..., T) to (..., `resampled_length`), or to exactly `length` samples, on its device.
+
+    Rates in Hz. Not differentiable. ValueError for integers, no samples and a rate out of range.
+    """
     import soxr
 
     from_rate, to_rate = check_rate(from_rate, "from_rate"), check_rate(to_rate, "to_rate")
+    if not wav.is_floating_point() or not wav.numel() or (length is not None and length < 1):
+        found = f"wav is {wav.dtype} {tuple(wav.shape)}, length {length}"
+        raise ValueError(f"{found}; accepted: float (..., T), one sample or more, and a length of 1 or more")
     if length is None:
         length = resampled_length(wav.shape[-1], from_rate, to_rate)
     if from_rate == to_rate and length == wav.shape[-1]:
@@ -117,4 +132,5 @@ def _open(path: str | Path) -> Any:
     try:
         return soundfile.SoundFile(str(path))
     except (RuntimeError, TypeError) as error:  # TypeError: a suffix of a format without header
-        raise ValueError(f"{path}: not an audio file that libsndfile reads: {error}") from error
+        known = "WAV, FLAC, OGG, MP3 and what else libsndfile reads"
+        raise ValueError(f"{path}: not an audio file: {error}; accepted: {known}") from error

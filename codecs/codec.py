@@ -31,7 +31,8 @@ class Codec(nn.Module):
     """Audio (B, C, T) to codes (B, K, N) and back, from built parts.
 
     encoder: `encoder(wav, state=None) -> (z (B, D, N), state)`, N = T / hop_length.
-    decoder: `decoder(z, state=None) -> (wav (B, C, T), state)`. Both have `hop_length`.
+    decoder: `decoder(z, state=None) -> (wav (B, C, T), state)`. Both have `hop_length`, in samples.
+    sample_rate: Hz, 1000 to 768000. channels: C, 1 to 64. ValueError for others, or two hop lengths.
 
     >>> tokens = codec.encode("speech.wav")
     >>> wav = codec.decode(tokens)
@@ -53,7 +54,7 @@ class Codec(nn.Module):
                 f"hop_length is {hops[0]} in the encoder, {hops[1]} in the decoder; accepted: one integer"
             )
         if channels not in signal.CHANNELS:
-            raise ValueError(f"channels is {channels}; accepted: 1 to {signal.CHANNELS[-1]}")
+            raise ValueError(f"channels is {channels!r}; accepted: 1 to {signal.CHANNELS[-1]}")
         self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
         self.sample_rate, self.channels, self.name = signal.check_rate(sample_rate), channels, name
         self.hop_length = hops[0]
@@ -74,16 +75,16 @@ class Codec(nn.Module):
         return self.sample_rate / self.hop_length
 
     def token_rate(self, num_codebooks: int | None = None) -> float:
-        """Tokens a second with the first `num_codebooks` codebooks (None: all)."""
+        """Tokens a second with the first `num_codebooks` codebooks, 1 to K (None: all)."""
         return self.frame_rate * self.quantizer.check_num_codebooks(num_codebooks)
 
     def bit_rate(self, num_codebooks: int | None = None) -> float:
-        """Bits a second with the first `num_codebooks` codebooks (None: all)."""
+        """Bits a second with the first `num_codebooks` codebooks, 1 to K (None: all)."""
         sizes = self.codebook_sizes[: self.quantizer.check_num_codebooks(num_codebooks)]
         return self.frame_rate * sum(math.log2(size) for size in sizes)
 
     def forward(self, wav: Tensor, num_codebooks: int | None = None) -> CodecOutput:
-        """The training pass: wav (B, C, T) of any T to its differentiable reconstruction of T samples."""
+        """The training pass: float wav (B, C, T), any T, to its differentiable reconstruction, T samples."""
         if wav.ndim != 3 or wav.shape[1] != self.channels or not wav.is_floating_point() or not wav.numel():
             found = f"{wav.dtype} {tuple(wav.shape)}"
             raise ValueError(f"wav is {found}; accepted: float (B, {self.channels}, T), T of 1 or more")
@@ -99,11 +100,13 @@ class Codec(nn.Module):
         lengths: Tensor | list[int] | None = None,
         num_codebooks: int | None = None,
     ) -> Tokens:
-        """Audio (T,), (C, T) or (B, C, T), or a file, to tokens.
+        """Audio (T,), (C, T) or (B, C, T), T of 1 or more, or the path of an audio file, to tokens.
 
-        Float in [-1, 1], or integers by their full scale. sample_rate: of `wav`, which is then resampled and
-        its channels mixed; None means the codec's own. lengths: (B,) samples of each item as given; an
-        item's codes don't depend on the rest of its batch.
+        wav: float in [-1, 1], or int16, int32 or uint8 by their full scale.
+        sample_rate: of `wav`, Hz: it is resampled, its channels mixed. None: the codec's, or the file's.
+        lengths: (B,) samples of each item as given, 1 to T; its codes don't depend on the rest of the batch.
+        num_codebooks: how many to use, from the first, 1 to K. None: all.
+        ValueError, with the value found and those accepted, for all else; FileNotFoundError for no file.
         """
         num_codebooks = self.quantizer.check_num_codebooks(num_codebooks)
         wav, rate = self._signal(wav, sample_rate)
@@ -131,10 +134,11 @@ class Codec(nn.Module):
         )
 
     def decode(self, tokens: Tokens | Tensor, sample_rate: int | None = None) -> Tensor:
-        """Tokens, or bare codes (B, K, N), to wav (B, C, T) at the codec's rate or at `sample_rate`.
+        """Tokens, or bare codes (B, K, N) int64, to wav (B, C, T) float32, around [-1, 1] and not clipped.
 
-        T is the longest item's, shorter ones end in zeros. With `sample_rate=tokens.source_rate` each has
-        exactly the samples that went in.
+        sample_rate: of the result, Hz. None: the codec's; `tokens.source_rate`: exactly the samples that
+        went in. T is the longest item's, shorter ones end in zeros; bare codes are whole frames.
+        ValueError for codes out of range, and tokens of another rate, hop or codebooks than this codec's.
         """
         tokens = self._checked(tokens)
         rate = self.sample_rate if sample_rate is None else signal.check_rate(sample_rate)
@@ -154,7 +158,7 @@ class Codec(nn.Module):
         return torch.stack([F.pad(item, (0, longest - item.shape[-1])) for item in items])
 
     def stream(self, num_codebooks: int | None = None) -> Stream:
-        """Chunk-wise encode and decode; AttributeError unless both the encoder and the decoder are causal."""
+        """Chunk-wise encode and decode; AttributeError unless encoder and decoder are both causal."""
         for part in ("encoder", "decoder"):
             if not getattr(getattr(self, part), "causal", False):
                 raise AttributeError(f"this codec has no stream: its {part} is not causal, it looks ahead")
@@ -164,11 +168,7 @@ class Codec(nn.Module):
     def _signal(self, wav: Tensor | np.ndarray | str | Path, sample_rate: int | None) -> tuple[Tensor, int]:
         """Any input as (B, C, T) float32 with this codec's channels, and its rate."""
         if isinstance(wav, str | Path):
-            wav, found = audio.read(wav)
-            if sample_rate not in (None, found):
-                told = f"sample_rate is {sample_rate!r} for a file of {found} Hz"
-                raise ValueError(f"{told}; accepted: None, {found}")
-            sample_rate = found
+            wav, sample_rate = audio.read_at(wav, sample_rate)
         rate = None if sample_rate is None else signal.check_rate(sample_rate)
         return signal.to_batch(wav, self.channels, mix=rate is not None), rate or self.sample_rate
 

@@ -19,7 +19,7 @@ _HUB_ID = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)(?:@([\w./-]+))?")
 
 
 def available() -> list[str]:
-    """The names that `load` knows: the codecs inside the package."""
+    """The names that `load` knows, sorted: the codecs inside the package, which need no network."""
     return sorted(name for name, folder in _builtin().items() if (folder / WEIGHTS).is_file())
 
 
@@ -33,6 +33,9 @@ def load(
 
     name_or_path: a name of `available()`, a folder, or a hub id, owner/repo or owner/repo@revision.
     trusted: prefixes of what its config may build, for quantizers and backbones of one's own.
+    revision: of a hub id alone, a branch, tag or commit. The hub is asked first, its cache serves offline.
+    ValueError for an unknown name, an untrusted target, a damaged file, and tensors that don't fit the
+    config; FileNotFoundError where a folder or a repository lacks a file, or can't be reached.
 
     >>> codec = load("vocable-16khz")
     """
@@ -44,7 +47,8 @@ def load(
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         state = load_file(folder / WEIGHTS)
     except (SafetensorError, ValueError, RecursionError) as error:
-        raise ValueError(f"{folder}: {CONFIG} or {WEIGHTS} is damaged: {error}") from error
+        known = "JSON and whole safetensors"
+        raise ValueError(f"{folder}: {CONFIG} or {WEIGHTS} is damaged: {error}; accepted: {known}") from error
     codec = _blank(config, state, trusted, str(folder))
     codec.load_state_dict(state, strict=True)
     fold_weight_norm(codec)
@@ -55,14 +59,18 @@ def load(
 def save(
     codec: Codec, config: dict[str, Any], folder: str | Path, trusted: tuple[str, ...] = ("vocable.",)
 ) -> None:
-    """Write `codec` to `folder`, to be loaded again; `config` is the node that builds it."""
+    """Write `codec` to `folder`, made where it is missing, to be loaded again.
+
+    config: the node that builds it: a tree for JSON, with `_target_`. trusted: as for `load`.
+    ValueError, and nothing written, where it is not JSON, is not trusted or builds another codec.
+    """
     from safetensors.torch import save as to_bytes
 
     state = {key: value.detach().cpu().clone().contiguous() for key, value in codec.state_dict().items()}
     try:
         text = json.dumps(config, indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"the config is not JSON: {error}") from error
+        raise ValueError(f"the config is not JSON: {error}; accepted: text, numbers, lists, dicts") from error
     _blank(json.loads(text), state, trusted, "the codec to save")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,10 +104,12 @@ def _blank(config: Any, state: dict[str, Tensor], trusted: tuple[str, ...], what
 def _find(name: str | Path, revision: str | None) -> tuple[Path, str]:
     """The folder of a built-in, a path or a hub id, and the name that finds it anywhere, "" for a path."""
     text = str(name)
-    if isinstance(name, str) and text in available():
+    folder, builtin = Path(name).expanduser(), isinstance(name, str) and text in available()
+    if revision is not None and (builtin or folder.is_dir()):
+        raise ValueError(f"revision is {revision!r} for {text!r}; accepted: None, but for a hub id")
+    if builtin:
         return _builtin()[text], text
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    if text and folder.is_dir():  # Path("") is the working directory
         return _checked(folder), ""
     match = _HUB_ID.fullmatch(text) if isinstance(name, str) else None
     if match is None:

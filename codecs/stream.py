@@ -12,6 +12,8 @@ from vocable.quantizers.base import Quantizer
 class Stream:
     """One signal in chunks: the state of both ends, and the samples that are short of a frame.
 
+    It comes from `Codec.stream`; chunks are at the codec's rate and channels, on its device.
+
     >>> stream = codec.stream()
     >>> codes = [stream.encode(chunk) for chunk in chunks] + [stream.flush()]
 
@@ -36,7 +38,10 @@ class Stream:
 
     @torch.no_grad()
     def encode(self, chunk: Tensor) -> Tensor:
-        """The next samples (B, C, T), any T, to the codes (B, K, n) of the frames that they fill."""
+        """The next samples (B, C, T), float, any T, to the codes (B, K, n) of the frames that they fill.
+
+        ValueError for another shape or batch than before, integers and NaN.
+        """
         batch = chunk.shape[:1] if self.rest is None else self.rest.shape[:1]
         if not chunk.is_floating_point() or chunk.ndim != 3 or chunk.shape[:2] != (*batch, self.channels):
             like = f"({'B' if self.rest is None else batch[0]}, {self.channels}, T)"

@@ -17,10 +17,12 @@ from vocable.codecs.signal import check_rate
 class Tokens:
     """Codes (B, K, N) int64 of B signals; past an item's own frames, ceil(length / hop_length), they are 0.
 
-    lengths: (B,) int64, samples of each item at `sample_rate`, the codec's.
+    lengths: (B,) int64, samples of each item at `sample_rate`, the codec's, in Hz; each 1 or more.
+    hop_length: samples of a frame.
     codebook_sizes: V of each of the K codebooks.
     codec: the name that the codec was loaded by, "" when it has none.
-    source_rate, source_lengths: rate and samples (B,) of what was encoded; None where they are the codec's.
+    source_rate, source_lengths: Hz and samples (B,) of what was encoded; None where they are the codec's.
+    ValueError for fields that don't fit each other. `len` and iteration go over the items.
     """
 
     codes: Tensor
@@ -33,27 +35,30 @@ class Tokens:
     source_lengths: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.codes.dtype != torch.int64 or self.codes.ndim != 3 or self.codes.numel() == 0:
-            found = f"{self.codes.dtype} {tuple(self.codes.shape)}"
-            raise ValueError(f"codes are {found}; accepted: torch.int64 (B, K, N), none of them 0")
-        check_rate(self.sample_rate)
+        if not _whole(self.codes) or self.codes.ndim != 3 or self.codes.numel() == 0:
+            known = "torch.int64 (B, K, N), none of them 0"
+            raise ValueError(f"codes are {_found(self.codes)}; accepted: {known}")
+        if not isinstance(self.codec, str):
+            raise ValueError(f"codec is {self.codec!r}; accepted: a string")
+        # NumPy's integers become Python's, which the token file's JSON takes
+        object.__setattr__(self, "sample_rate", check_rate(self.sample_rate))
         _check(self.hop_length, "hop_length", 2**24)
+        books = self.codes.shape[1]
+        if not isinstance(self.codebook_sizes, tuple) or len(self.codebook_sizes) != books:
+            known = f"a tuple, one for each of the {books} codebooks in codes"
+            raise ValueError(f"codebook_sizes are {self.codebook_sizes!r}; accepted: {known}")
         for size in self.codebook_sizes:
             _check(size, "codebook size", 2**48)
-        if len(self.codebook_sizes) != self.codes.shape[1]:
-            sizes = f"codebook_sizes are {self.codebook_sizes}"
-            raise ValueError(
-                f"{sizes}; accepted: one for each of the {self.codes.shape[1]} codebooks in codes"
-            )
         self._check_lengths()
 
     def _check_lengths(self) -> None:
-        for name, lengths in (("lengths", self.lengths), ("source_lengths", self.source_lengths)):
-            if lengths is not None and (
-                lengths.dtype != torch.int64 or lengths.shape != self.codes.shape[:1]
-            ):
-                found = f"{lengths.dtype} {tuple(lengths.shape)}"
-                raise ValueError(f"{name} are {found}; accepted: torch.int64 ({len(self.codes)},)")
+        given = {"lengths": self.lengths}
+        if self.source_lengths is not None:
+            given["source_lengths"] = self.source_lengths
+        for name, lengths in given.items():
+            if not _whole(lengths) or lengths.shape != self.codes.shape[:1]:
+                known = f"torch.int64 ({len(self.codes)},)"
+                raise ValueError(f"{name} are {_found(lengths)}; accepted: {known}")
         if int(self.lengths.min()) < 1 or int(self.frames.max()) != self.codes.shape[2]:
             top = self.codes.shape[2] * self.hop_length
             raise ValueError(
@@ -62,7 +67,7 @@ class Tokens:
         if (self.source_rate is None) != (self.source_lengths is None):
             raise ValueError("source_rate and source_lengths: one of them is None; accepted: both or neither")
         if self.source_rate is not None and self.source_lengths is not None:
-            check_rate(self.source_rate, "source_rate")
+            object.__setattr__(self, "source_rate", check_rate(self.source_rate, "source_rate"))
             sources = self.source_lengths.tolist()
             made = [resampled_length(length, self.source_rate, self.sample_rate) for length in sources]
             if min(sources) < 1 or made != self.lengths.tolist():
@@ -74,7 +79,10 @@ class Tokens:
         return len(self.codes)
 
     def __getitem__(self, index: int | slice) -> Self:
-        """The items of `index`, cut to the frames of the longest; an int keeps a batch of one."""
+        """The items of `index`, cut to the frames of the longest; an int keeps a batch of one.
+
+        IndexError past the last item, ValueError for a slice of none.
+        """
         items = range(len(self))[index]
         chosen = [items] if isinstance(items, int) else list(items)
         if not chosen:
@@ -116,20 +124,23 @@ class Tokens:
         return replace(self, codes=codes, lengths=lengths, source_lengths=source)
 
     def first(self, num_codebooks: int) -> Self:
-        """The same audio at the rate of its first `num_codebooks` codebooks."""
-        if not 1 <= num_codebooks <= self.num_codebooks:
-            raise ValueError(f"num_codebooks is {num_codebooks}; accepted: 1 to {self.num_codebooks}")
+        """The same audio at the rate of its first `num_codebooks` codebooks; ValueError outside 1..K."""
+        if not isinstance(num_codebooks, int) or not 1 <= num_codebooks <= self.num_codebooks:
+            raise ValueError(f"num_codebooks is {num_codebooks!r}; accepted: 1 to {self.num_codebooks}")
         return replace(
             self, codes=self.codes[:, :num_codebooks], codebook_sizes=self.codebook_sizes[:num_codebooks]
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the token file `path` (.voc), each item's own frames bit-packed, whole or not at all."""
+        """Write the token file `path` (.voc), each item's own frames bit-packed, whole or not at all.
+
+        ValueError for codes outside 0..V-1, and for a batch too large or too uneven for one file.
+        """
         tokenfile.write(path, vars(self))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a token file; ValueError where it is damaged, truncated or not one."""
+        """Read a token file, to the CPU; ValueError where it is damaged, truncated or not one."""
         fields = tokenfile.read(path)
         try:
             return cls(**fields)
@@ -140,3 +151,11 @@ class Tokens:
 def _check(value: object, name: str, top: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= top:
         raise ValueError(f"{name} is {value!r}; accepted: an integer, 1 to {top}")
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, Tensor) and value.dtype == torch.int64
+
+
+def _found(value: object) -> str:
+    return f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
