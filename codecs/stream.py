@@ -53,14 +53,21 @@ class Stream:
         self.rest = wav[..., whole:]
         if not whole:
             return torch.zeros(len(wav), self.num_codebooks, 0, dtype=torch.int64, device=wav.device)
-        z, self.encoder_state = self.encoder(wav[..., :whole], self.encoder_state)
-        return self.quantizer.encode(z, self.num_codebooks)
+        with torch.autocast(wav.device.type, enabled=False):  # as in Codec.encode: the same codes
+            z, self.encoder_state = self.encoder(wav[..., :whole], self.encoder_state)
+            return self.quantizer.encode(z, self.num_codebooks)
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
-        """The next codes (B, K, n), n of 1 or more, to their samples (B, C, n * hop_length)."""
+        """The next codes (B, K, n), any n, to their samples (B, C, n * hop_length).
+
+        ValueError for codes of another shape or dtype, or out of range.
+        """
         self.quantizer.check_codes(codes)
-        wav, self.decoder_state = self.decoder(self.quantizer.decode(codes), self.decoder_state)
+        if not codes.shape[-1]:  # what `encode` gives for a chunk short of a frame
+            return torch.zeros(len(codes), self.channels, 0, device=codes.device)
+        with torch.autocast(codes.device.type, enabled=False):
+            wav, self.decoder_state = self.decoder(self.quantizer.decode(codes), self.decoder_state)
         return wav
 
     def flush(self) -> Tensor:

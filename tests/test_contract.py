@@ -197,3 +197,15 @@ def test_a_lossless_codec_gives_every_sixteen_bit_sample(tmp_path: Path) -> None
     codec.encode(pcm).save(tmp_path / "a.voc")
     back = codec.decode(Tokens.load(tmp_path / "a.voc"))[0, 0]
     assert torch.equal((back * 2**15).to(torch.int16), pcm)
+
+
+def test_short_chunks_stream_under_autocast(codec: Codec) -> None:
+    """A chunk short of a frame gives no codes and no samples; precision is the stream's own affair."""
+    wav, stream = noise(1, 1, 63), codec.stream()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        codes = [*map(stream.encode, wav.split(7, dim=-1)), stream.flush()]
+        back = [stream.decode(part) for part in codes]
+    assert codes[0].shape[-1] == back[0].shape[-1] == 0
+    tokens = codec.encode(wav)
+    assert torch.equal(torch.cat(codes, dim=-1), tokens.codes)
+    torch.testing.assert_close(torch.cat(back, dim=-1)[..., :63], codec.decode(tokens), rtol=0, atol=1e-5)
