@@ -42,7 +42,7 @@ def load(
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    folder, name = _find(name_or_path, revision)
+    folder, name = find(name_or_path, revision)
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         state = load_file(folder / WEIGHTS)
@@ -101,7 +101,7 @@ def _blank(config: Any, state: dict[str, Tensor], trusted: tuple[str, ...], what
     return codec
 
 
-def _find(name: str | Path, revision: str | None) -> tuple[Path, str]:
+def find(name: str | Path, revision: str | None) -> tuple[Path, str]:
     """The folder of a built-in, a path or a hub id, and the name that finds it anywhere, "" for a path."""
     text = str(name)
     folder, builtin = Path(name).expanduser(), isinstance(name, str) and text in available()

@@ -69,7 +69,7 @@ def codec_rows(codec: Codec, name: str) -> dict[str, str]:
 
 def licence(name: str) -> str:
     """The licence in the front matter of a codec's model card."""
-    card = hub._find(name, None)[0] / "README.md"
+    card = hub.find(name, None)[0] / "README.md"
     if not card.is_file():
         return "not stated: the codec has no README.md"
     parts = card.read_text(encoding="utf-8").split("---\n", 2)
