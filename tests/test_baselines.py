@@ -54,11 +54,13 @@ def test_opus_gets_better_with_its_rate(speech: Tensor) -> None:
     for judge in (lambda wav: stoi(speech, wav, 16_000), lambda wav: pesq_wb(speech, wav, 16_000)):
         scores = [judge(wav) for wav in made]
         assert scores == sorted(scores)
+    # its mode for speech filters out the lowest frequencies, which bounds this one from above
     scores = [si_sdr(speech, wav) for wav in made]
-    assert scores[0] > 3
-    assert scores[2] > scores[1] + 3 > scores[0] + 6
+    assert scores == sorted(scores)
+    assert scores[0] > 0.5
+    assert scores[2] > 4
     assert stoi(speech, made[0], 16_000) > 0.85
-    assert pesq_wb(speech, made[2], 16_000) > 4.2
+    assert pesq_wb(speech, made[2], 16_000) > 4.3
 
 
 def test_opus_tells_the_rate_that_it_took_not_the_one_asked(speech: Tensor) -> None:
