@@ -18,8 +18,8 @@ NAN = torch.tensor([0.0, float("nan")])
 
 
 def tokens(**change: Any) -> Tokens:
-    fields = {"codes": CODES, "lengths": torch.tensor([95]), "sample_rate": RATE, "hop_length": HOP}
-    return Tokens(**fields | {"codebook_sizes": (16, 16, 12)} | change)
+    fields: dict[str, Any] = {"codes": CODES, "lengths": torch.tensor([95]), "sample_rate": RATE}
+    return Tokens(**fields | {"hop_length": HOP, "codebook_sizes": (16, 16, 12)} | change)
 
 
 def refused(call: Callable[[], Any], found: str) -> None:
