@@ -9,6 +9,7 @@ from torch import Tensor
 
 RATES = range(1000, 768_001)  # Hz
 CHANNELS = range(1, 65)
+PEAK = 100.0  # of a float signal
 FULL_SCALE = {torch.int16: 2.0**15, torch.int32: 2.0**31, torch.uint8: 2.0**7}
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -46,12 +47,21 @@ def to_float(wav: Tensor | np.ndarray) -> Tensor:
     if scale := FULL_SCALE.get(wav.dtype):
         middle = scale if wav.dtype == torch.uint8 else 0.0
         return (wav.float() - middle) / scale
-    wav = wav.float()
+    return check_samples(wav.float())
+
+
+def check_samples(wav: Tensor, name: str = "wav") -> Tensor:
+    """`wav` as it is; ValueError for NaN, infinities, and samples so large that they are not audio.
+
+    A little over 1 is usual after resampling; a peak of thousands is integers cast to float, which would
+    pass for very loud noise.
+    """
     bad = wav.numel() - int(wav.isfinite().sum())
     if bad:
-        raise ValueError(
-            f"wav holds NaN or infinite samples, {bad} of {wav.numel()}; accepted: finite float32"
-        )
+        found = f"holds NaN or infinite samples, {bad} of {wav.numel()}"
+        raise ValueError(f"{name} {found}; accepted: finite float32")
+    if wav.numel() and (peak := float(wav.detach().abs().max())) > PEAK:
+        raise ValueError(f"{name} peaks at {peak:g}; accepted: float in [-1, 1], or integers by full scale")
     return wav
 
 

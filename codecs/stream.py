@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vocable.codecs.signal import check_samples
 from vocable.quantizers.base import Quantizer
 
 
@@ -46,9 +47,8 @@ class Stream:
         if not chunk.is_floating_point() or chunk.ndim != 3 or chunk.shape[:2] != (*batch, self.channels):
             like = f"({'B' if self.rest is None else batch[0]}, {self.channels}, T)"
             raise ValueError(f"chunk is {chunk.dtype} {tuple(chunk.shape)}; accepted: float {like}")
-        if not bool(chunk.isfinite().all()):
-            raise ValueError("chunk holds NaN or infinite samples; accepted: finite ones")
-        wav = chunk.float() if self.rest is None else torch.cat([self.rest, chunk.float()], -1)
+        chunk = check_samples(chunk.float(), "chunk")
+        wav = chunk if self.rest is None else torch.cat([self.rest, chunk], -1)
         whole = wav.shape[-1] - wav.shape[-1] % self.hop_length
         self.rest = wav[..., whole:]
         if not whole:

@@ -52,8 +52,8 @@ class Quantizer(nn.Module):
         """The number of codebooks to use; ValueError outside 1..K."""
         if num_codebooks is None:
             return self.num_codebooks
-        if not 1 <= num_codebooks <= self.num_codebooks:
-            raise ValueError(f"num_codebooks is {num_codebooks}; accepted: 1 to {self.num_codebooks}")
+        if type(num_codebooks) is not int or not 1 <= num_codebooks <= self.num_codebooks:
+            raise ValueError(f"num_codebooks is {num_codebooks!r}; accepted: 1 to {self.num_codebooks}")
         return num_codebooks
 
     def check_codes(self, codes: Tensor) -> None:

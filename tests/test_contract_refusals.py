@@ -32,6 +32,7 @@ def refused(call: Callable[[], Any], found: str) -> None:
     [
         pytest.param(NAN, {}, "NaN or infinite samples, 1 of 2", id="NaN"),
         pytest.param(-NAN.double() / 0, {}, "NaN or infinite samples, 2 of 2", id="infinite"),
+        pytest.param(torch.full((2,), 3e4), {}, "peaks at 30000", id="cast integers"),
         pytest.param(np.array([1e39]), {}, "1 of 1", id="beyond float32"),
         pytest.param(WAV[None], {}, r"wav is \(1, 1, 1, 95\)", id="four dimensions"),
         pytest.param(WAV.repeat(1, 2, 1), {}, "2 channels", id="stereo of no rate"),

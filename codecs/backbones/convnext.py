@@ -74,6 +74,8 @@ class STFTEncoder(Stateful):
     def forward(self, wav: Tensor, state: State = None) -> tuple[Tensor, State]:
         """wav (B, 1, T), T a multiple of `hop_length`, to (B, D, N)."""
         refuse_state(state)
+        if wav.shape[1] != 1:
+            raise ValueError(f"wav has {wav.shape[1]} channels; accepted: 1")
         spec = self.stft(wav.squeeze(1))
         spec = spec * (spec.abs() + 1e-5) ** (self.compression - 1)
         x = torch.cat([spec.real, spec.imag], dim=1).transpose(1, 2)
