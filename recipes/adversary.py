@@ -12,7 +12,7 @@ from vocable.recipes.schedule import ramp
 
 @dataclass(frozen=True)
 class Adversary:
-    """Judges waveforms (B, C, T) from `start_step` on; its weights in the generator's loss ramp up from there."""
+    """Judges waveforms (B, C, T) from `start_step` on; its weights in the generator's loss ramp up there."""
 
     discriminator: nn.Module
     start_step: int = 0

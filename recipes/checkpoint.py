@@ -40,5 +40,9 @@ class Checkpoints(Callback):
         step = trainer.global_step
         if self.keep_every and step % self.keep_every == 0:
             trainer.save_checkpoint(self.folder / f"step-{step}.ckpt")
-        if step % self.every == 0 or step == trainer.max_steps:
+        if step % self.every == 0:
+            trainer.save_checkpoint(self.folder / "last.ckpt")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.global_step % self.every:
             trainer.save_checkpoint(self.folder / "last.ckpt")

@@ -1,4 +1,4 @@
-"""A checkpoint to a codec folder: `python -m vocable.recipes.export runs/x/checkpoints/last.ckpt -o my-codec`."""
+"""A checkpoint to a codec folder: `python -m vocable.recipes.export runs/x/checkpoints/last.ckpt -o x`."""
 
 import json
 from pathlib import Path

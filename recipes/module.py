@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -19,15 +19,12 @@ from vocable.recipes.terms import Term
 from vocable.recipes.validation import Validation
 from vocable.recipes.warmup import autoencode
 
-REPLACEABLE = (
-    "terms.",
-    "discriminator.",
-    "balancer.",
-)  # state that a resumed run may lack, or no longer need
+# state that a resumed run may lack, or no longer need
+REPLACEABLE = ("term_modules.", "discriminator.", "balancer.")
 
 
 class CodecTraining(LightningModule):
-    """Trains `codec` on waveforms (B, C, T); every batch is one step, so `global_step` counts generator steps.
+    """Trains `codec` on waveforms (B, C, T); every batch is one step, and `global_step` counts these.
 
     terms: the reconstruction losses by name. optimizer: makes one from parameters, for the codec and for the
     discriminator. schedule: the learning rate's factor at a step. adversary: a discriminator with its losses.
@@ -56,7 +53,7 @@ class CodecTraining(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.codec, self.ema = codec, average_of(codec, ema_decay)
-        self.terms = nn.ModuleDict(terms)
+        self.terms, self.term_modules = terms, nn.ModuleDict(terms)  # registered, to follow the device
         self.adversary, self.balancer = adversary, balancer
         self.discriminator = adversary.discriminator if adversary else None
         self.optimizer, self.schedule, self.quantize_from = optimizer, schedule, quantize_from
@@ -68,7 +65,7 @@ class CodecTraining(LightningModule):
     @property
     def averaged(self) -> Codec:
         """The codec with the moving average of the weights."""
-        return self.ema.module
+        return cast(Codec, self.ema.module)
 
     def configure_optimizers(self) -> list[Optimizer]:
         models = [self.codec] if self.discriminator is None else [self.codec, self.discriminator]
@@ -90,12 +87,12 @@ class CodecTraining(LightningModule):
                 self.manual_backward(loss / len(parts))
                 _add(logs, {"discriminator": loss}, len(parts))
                 if i + 1 == len(parts):
-                    self._update(rest[0], logs, "discriminator")
+                    self._update(rest[0], adversary.discriminator, logs, "discriminator")
             losses = self._losses(wav, wav_hat, step, adversary)
             total = self._total(losses, wav_hat, step, adversary) + out.loss
             self.manual_backward(total / len(parts))
             _add(logs, {"loss": total, **losses, "quantizer": out.loss, **out.metrics}, len(parts))
-        self._update(generator, logs, "codec")
+        self._update(generator, self.codec, logs, "codec")
         self.ema.update_parameters(self.codec)
         self.progress.after_step(self, logs, batch.shape[0] * batch.shape[-1] / self.codec.sample_rate)
 
@@ -112,7 +109,7 @@ class CodecTraining(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["codec_config"] = json.dumps(self.codec_config)
         state = checkpoint["state_dict"]
-        for key in [key for key in state if key.startswith("terms.")]:
+        for key in [key for key in state if key.startswith("term_modules.")]:
             del state[key]  # nothing in a loss is trained here, and a semantic one may hold a large model
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -131,7 +128,7 @@ class CodecTraining(LightningModule):
         torch.manual_seed(seed)
 
     def _optimizers(self, step: int) -> list[Any]:
-        """The optimizers at this step's learning rate; the discriminator's bare, which Lightning doesn't count."""
+        """At this step's learning rate; the discriminator's is bare, so that Lightning doesn't count it."""
         factor = self.schedule(step)
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
@@ -157,15 +154,14 @@ class CodecTraining(LightningModule):
         weights |= adversary.weights_at(step) if adversary else {}
         return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
 
-    def _update(self, optimizer: Any, logs: dict[str, Tensor], name: str) -> None:
-        """Clip, step, and forget the gradient; a gradient that is not finite ends the run before it does harm."""
-        parameters = (self.codec if name == "codec" else self.discriminator).parameters()
-        norm = nn.utils.clip_grad_norm_(parameters, self.clip)
+    def _update(self, optimizer: Any, model: nn.Module, logs: dict[str, Tensor], name: str) -> None:
+        """Clip, step and forget the gradient; one that is not finite ends the run before it does harm."""
+        norm = nn.utils.clip_grad_norm_(model.parameters(), self.clip)
         if not torch.isfinite(norm):
             found = ", ".join(f"{key} {float(value):.4g}" for key, value in logs.items())
             raise FloatingPointError(
-                f"step {self.global_step}: the {name}'s gradient norm is {float(norm)} ({found}); try a lower "
-                "learning rate or precision 32-true, and resume=true from the last checkpoint"
+                f"step {self.global_step}: the {name}'s gradient norm is {float(norm)} ({found}); try a "
+                "lower learning rate or precision 32-true, and resume=true from the last checkpoint"
             )
         logs[f"gradient/{name}"] = norm
         optimizer.step()

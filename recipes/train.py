@@ -31,7 +31,7 @@ def train(cfg: DictConfig) -> Trainer:
         cfg.trainer,
         callbacks=[*callbacks, RichProgressBar()] if bar else callbacks,
         enable_progress_bar=bool(bar),
-        logger=TensorBoardLogger(cfg.run_dir, name="", version="tensorboard"),
+        logger=TensorBoardLogger(cfg.run_dir, name="", version="tensorboard", flush_secs=10),
         plugins=[AtomicCheckpointIO()],
         default_root_dir=cfg.run_dir,
     )

@@ -35,10 +35,10 @@ class Validation:
             wav_hat = out.wav.float()
             rate = self.codec.sample_rate
             for name, value in measure(wav[0], wav_hat[0], rate).items():
-                if isinstance(value, float):
-                    self.scores.setdefault(f"valid/{name}@{count}", []).append(value)
-                else:
+                if isinstance(value, str):
                     self.missing[name] = value
+                else:
+                    self.scores.setdefault(f"valid/{name}@{count}", []).append(value)
             if count == self.counts[0]:
                 for hits, codes in zip(self.hits, out.codes[0].cpu(), strict=False):
                     hits += torch.bincount(codes.flatten(), minlength=len(hits))
