@@ -13,11 +13,15 @@ from vocable.codecs.hub import save
 
 
 def export(
-    checkpoint: Path, folder: Path, average: bool = True, trusted: tuple[str, ...] = ("vocable.",)
+    checkpoint: Path,
+    folder: Path,
+    average: bool = True,
+    half: bool = False,
+    trusted: tuple[str, ...] = ("vocable.",),
 ) -> Codec:
     """Write the codec of a training checkpoint to `folder`, as `vocable.codecs.load` reads it.
 
-    average: the moving average of the weights, not the last ones.
+    average: the moving average of the weights, not the last ones. half: store them as float16.
     trusted: prefixes of what its config may build, for parts of one's own.
     """
     found = torch.load(checkpoint, map_location="cpu", weights_only=True)
@@ -28,7 +32,7 @@ def export(
     state = {k.removeprefix(prefix): v for k, v in found["state_dict"].items() if k.startswith(prefix)}
     codec = build(config, trusted)
     codec.load_state_dict(state, strict=True)
-    save(codec, config, folder, trusted)
+    save(codec.half() if half else codec, config, folder, trusted)
     return codec
 
 
@@ -36,10 +40,11 @@ def command(
     checkpoint: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
     folder: Annotated[Path, typer.Option("--output", "-o", help="Where to write the codec.")],
     average: Annotated[bool, typer.Option(help="The moving average of the weights, or the last.")] = True,
+    half: Annotated[bool, typer.Option("--half", help="Store float16: half the size.")] = False,
     trust: Annotated[list[str] | None, typer.Option(help="A module prefix of parts of one's own.")] = None,
 ) -> None:
     """Turn a training checkpoint into a codec folder."""
-    codec = export(checkpoint, folder, average, ("vocable.", *(trust or ())))
+    codec = export(checkpoint, folder, average, half, ("vocable.", *(trust or ())))
     typer.echo(f"{folder}: {codec.num_codebooks} codebooks, {codec.bit_rate() / 1000:g} kbit/s")
 
 

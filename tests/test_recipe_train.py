@@ -130,6 +130,23 @@ def test_export_gives_the_averaged_codec(whole, tmp_path: Path):
     assert torch.equal(last.state_dict()[key], checkpoint["state_dict"][f"codec.{key}"])
 
 
+def test_export_in_half_precision_is_half_the_size(whole, tmp_path: Path):
+    checkpoint = whole[0] / "checkpoints/last.ckpt"
+    for half in (False, True):
+        export(checkpoint, tmp_path / str(half), half=half)
+    full, small = (load(tmp_path / str(half)).state_dict() for half in (False, True))
+    for key, value in full.items():
+        torch.testing.assert_close(small[key], value, rtol=1e-3, atol=1e-6)
+    sizes = [(tmp_path / str(half) / "model.safetensors").stat().st_size for half in (False, True)]
+    assert sizes[1] < 0.6 * sizes[0]
+
+
+def test_quantizer_stays_out_of_the_first_steps(tmp_path: Path):
+    run(tmp_path, "steps=4", "training.quantize_from=2")
+    assert list(scalars(tmp_path, "train/codebook_use")) == [3, 4]
+    assert [scalars(tmp_path, "train/quantizer")[step] > 0 for step in (1, 2, 3, 4)] == [0, 0, 1, 1]
+
+
 def test_export_refuses_other_files(tmp_path: Path):
     torch.save({"weights": torch.ones(1)}, tmp_path / "other.ckpt")
     with pytest.raises(ValueError, match="accepted: a checkpoint"):
