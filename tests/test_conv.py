@@ -36,6 +36,7 @@ def test_causal_conv_in_chunks_is_the_whole(ksd: tuple[int, int, int], frames: l
 @given(st.integers(1, 5), st.integers(0, 5), st.lists(st.integers(1, 6), min_size=1, max_size=5))
 def test_causal_transposed_conv_in_chunks_is_the_whole(stride: int, more: int, frames: list[int]) -> None:
     layer = ConvTranspose1d(2, 3, stride + more, stride, causal=True).double()
+    assert layer.conv.bias is not None
     nn.init.normal_(layer.conv.bias, 1.0)  # a bias counted twice at the seams would show
     x = torch.randn(2, 2, sum(frames), dtype=torch.float64)
     whole, _ = layer(x)

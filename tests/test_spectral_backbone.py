@@ -69,16 +69,7 @@ def test_direction_head_has_the_predicted_magnitude_and_direction() -> None:
 
 @pytest.mark.parametrize("stride", [1, 2, 4])
 def test_pair_keeps_the_length_and_gradients_flow(stride: int) -> None:
-    sizes = {
-        "latent_dim": 8,
-        "dim": 16,
-        "n_fft": 64,
-        "stft_hop": 16,
-        "stride": stride,
-        "fine_blocks": 1,
-        "blocks": 1,
-    }
-    encoder, decoder = STFTEncoder(**sizes), ISTFTDecoder(**sizes)
+    encoder, decoder = STFTEncoder(8, 16, 64, 16, stride, 1, 1), ISTFTDecoder(8, 16, 64, 16, stride, 1, 1)
     wav = torch.randn(2, 1, 5 * 16 * stride)
     z, _ = encoder(wav)
     assert z.shape == (2, 8, 5)

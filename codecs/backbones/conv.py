@@ -5,7 +5,7 @@ The rule (SEANet's, https://github.com/facebookresearch/encodec): a kernel that 
 the larger half. A transposed layer trims the surplus in the same way: N frames give exactly N * s samples.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ class Stateful(nn.Module):
 
     causal: bool
 
-    def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, /, state: State = None) -> tuple[Tensor, State]:
         raise NotImplementedError
 
 
@@ -48,7 +48,7 @@ class Conv1d(Stateful):
                 f"kernel spans {span} samples at stride {stride}; accepted: a span of at least the stride"
             )
         conv = nn.Conv1d(in_channels, out_channels, kernel_size, stride, dilation=dilation, groups=groups)
-        self.conv = parametrizations.weight_norm(conv) if weight_norm else conv
+        self.conv = cast(nn.Conv1d, parametrizations.weight_norm(conv)) if weight_norm else conv
         self.stride = stride
         self.causal = causal
         total = span - stride
@@ -62,15 +62,11 @@ class Conv1d(Stateful):
             refuse_state(state)
             # the convolution's own symmetric padding is faster than padding first
             if self.left == self.right:
-                return nn.functional.conv1d(
-                    x,
-                    self.conv.weight,
-                    self.conv.bias,
-                    self.stride,
-                    self.left,
-                    self.conv.dilation,
-                    self.conv.groups,
-                ), None
+                conv = self.conv
+                y = nn.functional.conv1d(
+                    x, conv.weight, conv.bias, conv.stride, self.left, conv.dilation, conv.groups
+                )
+                return y, None
             return self.conv(nn.functional.pad(x, (self.left, self.right))), None
         if state is None:
             state = x.new_zeros(*x.shape[:-1], self.left)
@@ -96,7 +92,7 @@ class ConvTranspose1d(Stateful):
                 f"kernel_size is {kernel_size} at stride {stride}; accepted: at least the stride"
             )
         conv = nn.ConvTranspose1d(in_channels, out_channels, kernel_size, stride)
-        self.conv = parametrizations.weight_norm(conv) if weight_norm else conv
+        self.conv = cast(nn.ConvTranspose1d, parametrizations.weight_norm(conv)) if weight_norm else conv
         self.stride = stride
         self.causal = causal
         self.overlap = kernel_size - stride
@@ -114,6 +110,7 @@ class ConvTranspose1d(Stateful):
             y = torch.cat([head, y[..., self.overlap :]], dim=-1)
         end = x.shape[-1] * self.stride
         # the next chunk brings the bias itself: handing it on here would count it twice
+        assert self.conv.bias is not None
         tail = y[..., end:] - self.conv.bias[:, None]
         return y[..., :end], tail
 
