@@ -110,9 +110,8 @@ def test_accumulated_parts_are_one_step(tmp_path: Path):
 
 
 def test_balancer_and_bfloat16(tmp_path: Path):
-    run(
-        tmp_path, "steps=3", "+balancer=encodec", "trainer.precision=bf16-mixed", "discriminator.start_step=1"
-    )
+    overrides = ["balancer=encodec", "trainer.precision=bf16-mixed", "discriminator.start_step=1"]
+    run(tmp_path, "steps=3", *overrides)
     assert list(scalars(tmp_path, "train/features")) == [2, 3]
 
 
@@ -165,5 +164,5 @@ def test_float16_is_refused(tmp_path: Path, precision: str):
 
 
 def test_nan_stops_the_run(tmp_path: Path):
-    with pytest.raises(FloatingPointError, match=r"step 2: the codec's gradient norm is nan .*spectrum nan"):
+    with pytest.raises(FloatingPointError, match=r"step 0: the codec's gradient norm is nan \(loss nan, mel"):
         run(tmp_path, "loss.spectrum.weight=nan")
