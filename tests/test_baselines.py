@@ -159,7 +159,7 @@ def test_quality_from_the_command_line(folder: str, tmp_path: Path) -> None:
     assert table.markdown(rows) in done.stdout
     assert [row.kbit_s for row in rows[:2]] == pytest.approx([6.4, 18.5359], abs=1e-4)
     assert [row.tokens_s for row in rows] == [1600, 4800, None]
-    # the command's processes have one thread each, which rounds otherwise than here, and an untrained codec amplifies it
+    # one thread each in the command's processes rounds otherwise, which an untrained codec amplifies
     for row, here in zip(rows, quality.compare(data / "a.flac", folder, [1, 3], [6.0]), strict=True):
         assert row.model == here.model
         assert vars(row) | {"model": ""} == pytest.approx(vars(here) | {"model": ""}, abs=0.02)
