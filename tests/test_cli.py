@@ -37,6 +37,8 @@ def vocable(*args: str | Path) -> Result:
 
 
 def test_reconstruct_the_clip_that_ships(folder: str, tmp_path: Path) -> None:
+    for extra in ("matplotlib", "pesq", "pystoi"):
+        pytest.importorskip(extra)
     out, png = tmp_path / "out.wav", tmp_path / "out.png"
     result = vocable("reconstruct", "--codec", folder, "--codebooks", "2", "-o", out, "--plot", png)
     assert result.exit_code == 0, result.output
@@ -162,6 +164,8 @@ def test_list_names_what_load_knows() -> None:
 
 @pytest.mark.parametrize("recipe", ["train", "export"])
 def test_recipes_get_their_arguments(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("lightning")
+    pytest.importorskip("hydra")
     calls: list[list[str]] = []
     monkeypatch.setattr(cli.os, "execv", lambda _, args: calls.append(args))
     vocable(recipe, "experiment=smoke", "--help", "+a.b=[1,2]")
@@ -187,6 +191,8 @@ def test_help_needs_no_extra() -> None:
 
 
 def test_measures_of_a_known_distortion() -> None:
+    for extra in ("pesq", "pystoi", "torchmetrics"):
+        pytest.importorskip(extra)
     torch.manual_seed(0)
     wav, _ = read(cli.clip())
     noisy = wav + 0.1 * wav.square().mean().sqrt() * torch.randn_like(wav)
