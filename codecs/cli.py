@@ -45,6 +45,8 @@ def reconstruct(
     plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw spectrograms and codes.")] = None,
 ) -> None:
     """Audio to tokens and back: the rates, the speed and the quality."""
+    if output is not None and output == plot:
+        _usage(f"-o and --plot are both {output}; accepted: two files")
     if plot is not None:
         _need("bench", "--plot", "matplotlib")
     from vocable.codecs import audio, batch, report
@@ -58,8 +60,6 @@ def reconstruct(
                 batch.check_not_input(target, [source])
     except ValueError as error:
         _usage(str(error))
-    if output is not None and output == plot:
-        _usage(f"-o and --plot are both {output}; accepted: two files")
 
     def work(source: Path, _: Path) -> None:
         with err.status(f"{source.name} through {codec}"):

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-for extra in ("av", "pesq", "pystoi"):
-    pytest.importorskip(extra)
+pytest.importorskip("av")
+pytest.importorskip("pesq")
+pytest.importorskip("pystoi")
 
 from vocable.benchmarks import corpus, quality, speed, table
 from vocable.benchmarks.baselines import Opus, align
