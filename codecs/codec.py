@@ -88,7 +88,7 @@ class Codec(nn.Module):
         if wav.ndim != 3 or wav.shape[1] != self.channels or not wav.is_floating_point() or not wav.numel():
             found = f"{wav.dtype} {tuple(wav.shape)}"
             raise ValueError(f"wav is {found}; accepted: float (B, {self.channels}, T), T of 1 or more")
-        z, _ = self.encoder(self._pad(wav))
+        z, _ = self.encoder(self.pad(wav))
         quantized = self.quantizer(z, num_codebooks)
         out, _ = self.decoder(quantized.z)
         return CodecOutput(out[..., : wav.shape[-1]], quantized.codes, quantized.loss, quantized.metrics)
@@ -119,7 +119,7 @@ class Codec(nn.Module):
         # rounding follows the batch's size, and may tip a code; on a CPU, one by one is as fast
         with self._exactly():
             for count, group in signal.groups(frames, together=self._device.type != "cpu"):
-                z, _ = self.encoder(torch.stack([self._pad(items[i]) for i in group]).to(self._device))
+                z, _ = self.encoder(torch.stack([self.pad(items[i]) for i in group]).to(self._device))
                 codes[group, :, :count] = self.quantizer.encode(z, num_codebooks)
         resampled = rate != self.sample_rate
         return Tokens(
@@ -172,7 +172,7 @@ class Codec(nn.Module):
         rate = None if sample_rate is None else signal.check_rate(sample_rate)
         return signal.to_batch(wav, self.channels, mix=rate is not None), rate or self.sample_rate
 
-    def _pad(self, wav: Tensor) -> Tensor:
+    def pad(self, wav: Tensor) -> Tensor:
         """Zeros after (..., T), up to a whole number of frames."""
         return F.pad(wav, (0, -wav.shape[-1] % self.hop_length))
 

@@ -1,6 +1,5 @@
 """The first steps of a run, in which the quantizer is left out."""
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from vocable.codecs.codec import Codec, CodecOutput
@@ -12,6 +11,6 @@ def autoencode(codec: Codec, wav: Tensor) -> CodecOutput:
     Codebooks fitted to an encoder that has learned nothing yet hold it there: the latent collapses to a few
     directions. After some hundred steps like this k-means finds a latent worth quantizing.
     """
-    z, _ = codec.encoder(F.pad(wav, (0, -wav.shape[-1] % codec.hop_length)))
+    z, _ = codec.encoder(codec.pad(wav))
     out, _ = codec.decoder(z)
     return CodecOutput(out[..., : wav.shape[-1]], wav.new_zeros(0), out.new_zeros(()), {})
