@@ -1,12 +1,16 @@
-"""What the tests of codecs share: a small causal codec, and its config."""
+"""What the tests of codecs share: a small causal codec and its config, real speech, lively weights."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from vocable.codecs import Codec
+from vocable.codecs.audio import read, resample
 from vocable.codecs.build import build
+from vocable.codecs.cli import clip
 
 RATE, HOP, SIZES = 16000, 10, (16, 16, 12)
 
@@ -31,3 +35,30 @@ def node() -> dict[str, Any]:
 def codec(node: dict[str, Any]) -> Codec:
     torch.manual_seed(0)
     return build(node).eval()
+
+
+@pytest.fixture(scope="session")
+def speech() -> Callable[[int, float], Tensor]:
+    """The recording of the package, past its first half second: `speech(rate, seconds)` is (1, 1, T)."""
+    wav, rate = read(clip())
+
+    def at(sample_rate: int, seconds: float) -> Tensor:
+        part = wav[:, rate // 2 :]
+        part = part if sample_rate == rate else resample(part, rate, sample_rate)
+        return part[None, :, : round(seconds * sample_rate)].clone()
+
+    return at
+
+
+@pytest.fixture(scope="session")
+def randomize() -> Callable[..., nn.Module]:
+    """Adds noise to the constant parameters and buffers of a fresh module: biases, scales, norms."""
+
+    def of(module: nn.Module, seed: int = 0) -> nn.Module:
+        generator = torch.Generator().manual_seed(seed)
+        for tensor in (*module.parameters(), *module.buffers()):
+            if tensor.is_floating_point() and tensor.numel() and tensor.min() == tensor.max():
+                tensor.data += 0.1 * torch.randn(tensor.shape, generator=generator)
+        return module
+
+    return of

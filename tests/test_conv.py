@@ -88,11 +88,60 @@ def test_folded_weight_norm_is_the_same_layer() -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    with pytest.raises(ValueError, match="length is 7; accepted: positive multiples of 2"):
-        Conv1d(1, 1, 4, 2)(torch.zeros(1, 1, 7))
+    with pytest.raises(ValueError, match="length is 0; accepted: positive"):
+        Conv1d(1, 1, 4, 2)(torch.zeros(1, 1, 0))
+    with pytest.raises(ValueError, match=r"pad_mode is 'zeros'; accepted: .*'constant'"):
+        Conv1d(1, 1, 3, pad_mode="zeros")
+    with pytest.raises(ValueError, match="accepted: norm=None"):
+        ConvTranspose1d(1, 1, 4, 2, causal=True, norm=torch.nn.GroupNorm(1, 1))
     with pytest.raises(ValueError, match="state=None"):
         Conv1d(1, 1, 3)(torch.zeros(1, 1, 4), torch.zeros(1, 1, 2))
     with pytest.raises(ValueError, match="accepted: a span of at least the stride"):
         Conv1d(1, 1, 2, 4)
     with pytest.raises(ValueError, match="accepted: at least the stride"):
         ConvTranspose1d(1, 1, 2, 4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.sampled_from([(7, 1, 1), (4, 2, 1), (10, 5, 1), (3, 1, 3)]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_every_length_is_padded_as_encodec_pads(
+    length: int, shape: tuple[int, int, int], causal: bool, reflect: bool
+) -> None:
+    peer_conv = pytest.importorskip("encodec.modules.conv")
+    kernel, stride, dilation = shape
+    mode = "reflect" if reflect else "constant"
+    ours = Conv1d(2, 3, kernel, stride, dilation, causal=causal, pad_mode=mode)
+    peer = peer_conv.SConv1d(2, 3, kernel, stride, dilation, causal=causal, norm="none", pad_mode=mode)
+    peer.conv.conv.load_state_dict(ours.conv.state_dict())
+    x = torch.randn(1, 2, length)
+    y = ours(x)[0]
+    assert y.shape[-1] == -(-length // stride)
+    torch.testing.assert_close(y, peer(x), rtol=0, atol=1e-6)
+
+
+def test_transposed_layers_normalise_before_they_trim() -> None:
+    peer_conv = pytest.importorskip("encodec.modules.conv")
+    ours = ConvTranspose1d(4, 2, 5, 2, norm=torch.nn.GroupNorm(1, 2))
+    peer = peer_conv.SConvTranspose1d(4, 2, 5, 2, norm="time_group_norm")
+    peer.convtr.convtr.load_state_dict(ours.conv.state_dict())
+    x = torch.randn(2, 4, 9)
+    torch.testing.assert_close(ours(x)[0], peer(x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect", "replicate"])
+def test_a_chunk_that_can_only_end_the_signal_closes_it(mode: str) -> None:
+    layer = Conv1d(1, 1, 6, 2, causal=True, pad_mode=mode)
+    x = torch.randn(1, 1, 23)
+    head, state = layer(x[..., :12])
+    tail, state = layer(x[..., 12:], state)
+    torch.testing.assert_close(torch.cat([head, tail], -1), layer(x)[0])
+    with pytest.raises(ValueError, match="the signal ended with the chunk before"):
+        layer(x[..., :2], state)
+    if mode == "reflect":  # four samples cannot be mirrored before the fifth has come
+        with pytest.raises(ValueError, match="the signal ended"):
+            layer(x[..., 4:], layer(x[..., :4])[1])

@@ -2,16 +2,21 @@
 
 The rule (SEANet's, https://github.com/facebookresearch/encodec): a kernel that spans `k` samples at stride
 `s` needs `k - s` samples of padding for T / s frames. Causal layers take all of it on the left, the others
-the larger half. A transposed layer trims the surplus in the same way: N frames give exactly N * s samples.
+the larger half; where T is no multiple of `s`, what is missing is padded on the right. A transposed layer
+trims the surplus in the same way: N frames give exactly N * s samples.
 """
 
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize
 
+from vocable.codecs.backbones.padding import PAD_MODES, check_multiple, pad
+
 State = Any  # a tree of lists, tensors and None; None alone is the start of the signal
+CLOSED = "closed"  # the state after a chunk that only the end of the signal can have
 
 
 class Stateful(nn.Module):
@@ -28,7 +33,11 @@ class Stateful(nn.Module):
 
 
 class Conv1d(Stateful):
-    """Convolution (B, C_in, T) -> (B, C_out, T / stride); T must be a multiple of the stride."""
+    """Convolution (B, C_in, T) -> (B, C_out, ceil(T / stride)).
+
+    pad_mode: "constant" (zeros), "reflect" or "replicate".
+    norm: applied to what the convolution gives.
+    """
 
     def __init__(
         self,
@@ -40,6 +49,9 @@ class Conv1d(Stateful):
         groups: int = 1,
         causal: bool = False,
         weight_norm: bool = False,
+        bias: bool = True,
+        pad_mode: str = "constant",
+        norm: nn.Module | None = None,
     ):
         super().__init__()
         span = (kernel_size - 1) * dilation + 1
@@ -47,35 +59,60 @@ class Conv1d(Stateful):
             raise ValueError(
                 f"kernel spans {span} samples at stride {stride}; accepted: a span of at least the stride"
             )
-        conv = nn.Conv1d(in_channels, out_channels, kernel_size, stride, dilation=dilation, groups=groups)
+        if pad_mode not in PAD_MODES:
+            raise ValueError(f"pad_mode is {pad_mode!r}; accepted: {PAD_MODES}")
+        conv = nn.Conv1d(in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias)
         self.conv = cast(nn.Conv1d, parametrizations.weight_norm(conv)) if weight_norm else conv
-        self.stride = stride
-        self.causal = causal
+        self.norm = norm
+        self.stride, self.causal, self.pad_mode = stride, causal, pad_mode
         total = span - stride
         self.right = 0 if causal else total // 2
         self.left = total - self.right
 
     def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """x (B, C_in, T); state (B, C_in, left) are the inputs just before it."""
-        check_multiple(x.shape[-1], self.stride)
+        """x (B, C_in, T), T of 1 or more; state (B, C_in, left) are the inputs just before it.
+
+        Where T is no multiple of the stride, or too short to reflect, this chunk is the last.
+        """
+        if state is None:
+            return self._start(x)
         if not self.causal:
             refuse_state(state)
-            # the convolution's own symmetric padding is faster than padding first
-            if self.left == self.right:
-                conv = self.conv
-                y = nn.functional.conv1d(
-                    x, conv.weight, conv.bias, conv.stride, self.left, conv.dilation, conv.groups
-                )
-                return y, None
-            return self.conv(nn.functional.pad(x, (self.left, self.right))), None
-        if state is None:
-            state = x.new_zeros(*x.shape[:-1], self.left)
+        if isinstance(state, str):
+            raise ValueError("the signal ended with the chunk before; accepted: state=None, a new signal")
+        extra = -x.shape[-1] % self.stride
         x = torch.cat([state, x], dim=-1)
-        return self.conv(x), x[..., x.shape[-1] - self.left :]
+        return self._convolve(pad(x, 0, extra, self.pad_mode)), self._after(x, ended=extra > 0)
+
+    def _start(self, x: Tensor) -> tuple[Tensor, State]:
+        length = x.shape[-1]
+        check_multiple(length, 1)
+        extra = -length % self.stride
+        # the convolution's own symmetric padding is faster than padding first
+        if self.pad_mode == "constant" and self.left == self.right and not extra:
+            return self._convolve(x, self.left), None
+        short = self.pad_mode == "reflect" and length <= max(self.left, self.right + extra)
+        padded = pad(x, self.left, self.right + extra, self.pad_mode)
+        state = self._after(padded[..., : self.left + length], ended=short or extra > 0)
+        return self._convolve(padded), state
+
+    def _after(self, x: Tensor, ended: bool) -> State:
+        """The state that inputs so far, x, leave."""
+        if not self.causal:
+            return None
+        return CLOSED if ended else x[..., x.shape[-1] - self.left :]
+
+    def _convolve(self, x: Tensor, padding: int = 0) -> Tensor:
+        conv = self.conv
+        y = F.conv1d(x, conv.weight, conv.bias, conv.stride, padding, conv.dilation, conv.groups)
+        return y if self.norm is None else self.norm(y)
 
 
 class ConvTranspose1d(Stateful):
-    """Transposed convolution (B, C_in, N) -> (B, C_out, N * stride)."""
+    """Transposed convolution (B, C_in, N) -> (B, C_out, N * stride).
+
+    norm: applied to what the convolution gives, before it is trimmed; only where it is not causal.
+    """
 
     def __init__(
         self,
@@ -83,16 +120,22 @@ class ConvTranspose1d(Stateful):
         out_channels: int,
         kernel_size: int,
         stride: int,
+        groups: int = 1,
         causal: bool = False,
         weight_norm: bool = False,
+        bias: bool = True,
+        norm: nn.Module | None = None,
     ):
         super().__init__()
         if kernel_size < stride:
             raise ValueError(
                 f"kernel_size is {kernel_size} at stride {stride}; accepted: at least the stride"
             )
-        conv = nn.ConvTranspose1d(in_channels, out_channels, kernel_size, stride)
+        if causal and norm is not None:
+            raise ValueError("norm is a module in a causal layer, whose overlaps add up; accepted: norm=None")
+        conv = nn.ConvTranspose1d(in_channels, out_channels, kernel_size, stride, groups=groups, bias=bias)
         self.conv = cast(nn.ConvTranspose1d, parametrizations.weight_norm(conv)) if weight_norm else conv
+        self.norm = norm
         self.stride = stride
         self.causal = causal
         self.overlap = kernel_size - stride
@@ -104,15 +147,15 @@ class ConvTranspose1d(Stateful):
         y = self.conv(x)
         if not self.causal:
             refuse_state(state)
+            y = y if self.norm is None else self.norm(y)
             return y[..., self.left : y.shape[-1] - self.right], None
         if state is not None:
             head = y[..., : self.overlap] + state
             y = torch.cat([head, y[..., self.overlap :]], dim=-1)
         end = x.shape[-1] * self.stride
+        tail = y[..., end:]
         # the next chunk brings the bias itself: handing it on here would count it twice
-        assert self.conv.bias is not None
-        tail = y[..., end:] - self.conv.bias[:, None]
-        return y[..., :end], tail
+        return y[..., :end], tail if self.conv.bias is None else tail - self.conv.bias[:, None]
 
 
 class Sequential(Stateful):
@@ -153,12 +196,6 @@ def fold_weight_norm(module: nn.Module) -> None:
     for part in module.modules():
         if parametrize.is_parametrized(part, "weight"):
             parametrize.remove_parametrizations(part, "weight")
-
-
-def check_multiple(length: int, stride: int) -> None:
-    """ValueError unless the length is a positive multiple of the stride."""
-    if length == 0 or length % stride:
-        raise ValueError(f"length is {length}; accepted: positive multiples of {stride}")
 
 
 def refuse_state(state: State) -> None:

@@ -5,7 +5,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from vocable.codecs.backbones.conv import check_multiple
+from vocable.codecs.backbones.padding import check_multiple
 
 PADDINGS = ("same", "center")
 
