@@ -1,0 +1,46 @@
+"""Mimi's encoder and decoder (https://arxiv.org/abs/2410.00037): SEANet, a transformer, and one more change of
+rate, all of them causal."""
+
+from torch import Tensor
+
+from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, Sequential, State, Stateful
+from vocable.codecs.backbones.seanet import SEANetDecoder, SEANetEncoder
+from vocable.codecs.backbones.transformer import CausalTransformer
+
+
+class MimiEncoder(Stateful):
+    """Waveform (B, C, T) to latents (B, D, ceil(T / hop_length)).
+
+    stride: of the convolution after the transformer, which brings SEANet's frame rate down to the codec's.
+    """
+
+    def __init__(self, seanet: SEANetEncoder, transformer: CausalTransformer, stride: int = 2):
+        super().__init__()
+        dim = transformer.dim
+        down = Conv1d(dim, dim, 2 * stride, stride, causal=True, bias=False, pad_mode="replicate")
+        self.layers = Sequential(seanet, transformer, down)
+        self.hop_length = seanet.hop_length * stride
+        self.causal = self.layers.causal
+
+    def forward(self, wav: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """wav (B, C, T), T of 1 or more; where it is no multiple of `hop_length`, this chunk is the last."""
+        return self.layers(wav, state)
+
+
+class MimiDecoder(Stateful):
+    """Latents (B, D, N) to a waveform (B, C, N * hop_length).
+
+    stride: of the transposed convolution before the transformer, each channel for itself.
+    """
+
+    def __init__(self, transformer: CausalTransformer, seanet: SEANetDecoder, stride: int = 2):
+        super().__init__()
+        dim = transformer.dim
+        up = ConvTranspose1d(dim, dim, 2 * stride, stride, groups=dim, causal=True, bias=False)
+        self.layers = Sequential(up, transformer, seanet)
+        self.hop_length = seanet.hop_length * stride
+        self.causal = self.layers.causal
+
+    def forward(self, z: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """z (B, D, N) to (B, C, N * hop_length)."""
+        return self.layers(z, state)
