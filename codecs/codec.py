@@ -114,23 +114,32 @@ class Codec(nn.Module):
         items = [item[:, :length] for item, length in zip(wav, given, strict=True)]
         if rate != self.sample_rate:
             items = [audio.resample(item, rate, self.sample_rate) for item in items]
-        frames = [math.ceil(item.shape[-1] / self.hop_length) for item in items]
-        codes = torch.zeros(len(items), num_codebooks, max(frames), dtype=torch.int64, device=self._device)
+        lengths = torch.tensor([item.shape[-1] for item in items], device=self._device)
+        padded = [self.pad(item) for item in items]
+        codes, scales = [torch.empty(0)] * len(items), [torch.empty(0)] * len(items)
         # rounding follows the batch's size, and may tip a code; on a CPU, one by one is as fast
+        sizes = [item.shape[-1] for item in padded]
         with self._exactly():
-            for count, group in signal.groups(frames, together=self._device.type != "cpu"):
-                z, _ = self.encoder(torch.stack([self.pad(items[i]) for i in group]).to(self._device))
-                codes[group, :, :count] = self.quantizer.encode(z, num_codebooks)
+            for group in signal.groups(sizes, together=self._device.type != "cpu"):
+                batch = torch.stack([padded[i] for i in group]).to(self._device)
+                found, scale = self._analyse(batch, num_codebooks)
+                for row, i in enumerate(group):
+                    codes[i], scales[i] = found[row], scales[i] if scale is None else scale[row]
+        counts = torch.tensor([item.shape[-1] for item in codes], device=self._device)
         resampled = rate != self.sample_rate
         return Tokens(
-            codes,
-            torch.tensor([item.shape[-1] for item in items], device=self._device),
+            signal.stack(codes),
+            lengths,
             sample_rate=self.sample_rate,
             hop_length=self.hop_length,
             codebook_sizes=self.codebook_sizes[:num_codebooks],
             codec=self.name,
             source_rate=rate if resampled else None,
             source_lengths=torch.tensor(given, device=self._device) if resampled else None,
+            frame_counts=counts
+            if bool((counts * self.hop_length - lengths >= self.hop_length).any())
+            else None,
+            scales=signal.stack(scales) if scales[0].numel() else None,
         )
 
     def decode(self, tokens: Tokens | Tensor, sample_rate: int | None = None) -> Tensor:
@@ -142,11 +151,12 @@ class Codec(nn.Module):
         """
         tokens = self._checked(tokens)
         rate = self.sample_rate if sample_rate is None else signal.check_rate(sample_rate)
-        codes, frames = tokens.codes.to(self._device), tokens.frames.tolist()
-        items: list[Tensor] = [codes] * len(tokens)
+        tokens, frames = tokens.to(self._device), tokens.frames.tolist()
+        items: list[Tensor] = [tokens.codes] * len(tokens)
         with self._exactly():
-            for count, group in signal.groups(frames):
-                wav, _ = self.decoder(self.quantizer.decode(codes[group, :, :count]))
+            for group in signal.groups(frames):
+                scales = None if tokens.scales is None else tokens.scales[group]
+                wav = self._synthesise(tokens.codes[group, :, : frames[group[0]]], scales)
                 for i, item in zip(group, wav, strict=True):
                     items[i] = item[:, : int(tokens.lengths[i])]
         if rate != self.sample_rate:
@@ -154,8 +164,17 @@ class Codec(nn.Module):
             ends = [None] * len(items) if known is None else known.tolist()
             pairs = zip(items, ends, strict=True)
             items = [audio.resample(item, self.sample_rate, rate, end) for item, end in pairs]
-        longest = max(item.shape[-1] for item in items)
-        return torch.stack([F.pad(item, (0, longest - item.shape[-1])) for item in items])
+        return signal.stack(items)
+
+    def _analyse(self, wav: Tensor, num_codebooks: int) -> tuple[Tensor, Tensor | None]:
+        """Padded wav (B, C, T) to codes (B, K, N), and scales (B, S) from a codec that has them."""
+        z, _ = self.encoder(wav)
+        return self.quantizer.encode(z, num_codebooks), None
+
+    def _synthesise(self, codes: Tensor, scales: Tensor | None) -> Tensor:
+        """Codes (B, K, N), and scales (B, S) if the tokens have any, to wav (B, C, T)."""
+        wav, _ = self.decoder(self.quantizer.decode(codes))
+        return wav
 
     def stream(self, num_codebooks: int | None = None) -> Stream:
         """Chunk-wise encode and decode; AttributeError unless encoder and decoder are both causal."""
@@ -163,7 +182,7 @@ class Codec(nn.Module):
             if not getattr(getattr(self, part), "causal", False):
                 raise AttributeError(f"this codec has no stream: its {part} is not causal, it looks ahead")
         books = self.quantizer.check_num_codebooks(num_codebooks)
-        return Stream(self.encoder, self.quantizer, self.decoder, self.hop_length, self.channels, books)
+        return Stream(self.encoder, self.quantizer, self.decoder, self.pad, self.channels, books)
 
     def _signal(self, wav: Tensor | np.ndarray | str | Path, sample_rate: int | None) -> tuple[Tensor, int]:
         """Any input as (B, C, T) float32 with this codec's channels, and its rate."""
@@ -173,8 +192,9 @@ class Codec(nn.Module):
         return signal.to_batch(wav, self.channels, mix=rate is not None), rate or self.sample_rate
 
     def pad(self, wav: Tensor) -> Tensor:
-        """Zeros after (..., T), up to a whole number of frames."""
-        return F.pad(wav, (0, -wav.shape[-1] % self.hop_length))
+        """A whole signal (..., T) as the encoder takes it: by its own `pad`, else zeros to whole frames."""
+        own = getattr(self.encoder, "pad", None)
+        return F.pad(wav, (0, -wav.shape[-1] % self.hop_length)) if own is None else own(wav)
 
     def _checked(self, tokens: Tokens | Tensor) -> Tokens:
         """The tokens, or bare codes as tokens of whole frames; ValueError unless they are this codec's."""

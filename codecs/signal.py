@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 RATES = range(1000, 768_001)  # Hz
 CHANNELS = range(1, 65)
@@ -93,16 +94,22 @@ def to_channels(wav: Tensor, channels: int) -> Tensor:
     raise ValueError(f"wav has {found} channels; accepted: 1 or {channels}")
 
 
-def groups(counts: list[int], together: bool = True) -> Iterator[tuple[int, list[int]]]:
-    """Each count with the items that have it: in one batch, none of them sees another's padding.
+def stack(items: list[Tensor]) -> Tensor:
+    """Items (..., n) to (B, ..., N), zeros after the shorter ones."""
+    longest = max(item.shape[-1] for item in items)
+    return torch.stack([F.pad(item, (0, longest - item.shape[-1])) for item in items])
+
+
+def groups(counts: list[int], together: bool = True) -> Iterator[list[int]]:
+    """The items of each count: in one batch, none of them sees another's padding.
 
     together: False makes every item a group, for results that are alike to the bit.
     """
     if not together:
-        yield from ((count, [i]) for i, count in enumerate(counts))
+        yield from ([i] for i in range(len(counts)))
         return
     for count in sorted(set(counts)):
-        yield count, [i for i, found in enumerate(counts) if found == count]
+        yield [i for i, found in enumerate(counts) if found == count]
 
 
 def _from_numpy(wav: np.ndarray) -> Tensor:

@@ -1,10 +1,10 @@
 """Chunk-wise encode and decode of a causal codec."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vocable.codecs.signal import check_samples
 from vocable.quantizers.base import Quantizer
@@ -27,12 +27,13 @@ class Stream:
         encoder: nn.Module,
         quantizer: Quantizer,
         decoder: nn.Module,
-        hop_length: int,
+        pad: Callable[[Tensor], Tensor],
         channels: int,
         num_codebooks: int,
     ) -> None:
         self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
-        self.hop_length, self.channels, self.num_codebooks = hop_length, channels, num_codebooks
+        self.pad, self.channels, self.num_codebooks = pad, channels, num_codebooks
+        self.hop_length: int = encoder.hop_length
         self.encoder_state: Any = None
         self.decoder_state: Any = None
         self.rest: Tensor | None = None
@@ -51,11 +52,7 @@ class Stream:
         wav = chunk if self.rest is None else torch.cat([self.rest, chunk], -1)
         whole = wav.shape[-1] - wav.shape[-1] % self.hop_length
         self.rest = wav[..., whole:]
-        if not whole:
-            return torch.zeros(len(wav), self.num_codebooks, 0, dtype=torch.int64, device=wav.device)
-        with torch.autocast(wav.device.type, enabled=False):  # as in Codec.encode: the same codes
-            z, self.encoder_state = self.encoder(wav[..., :whole], self.encoder_state)
-            return self.quantizer.encode(z, self.num_codebooks)
+        return self._codes(wav[..., :whole])
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
@@ -70,11 +67,18 @@ class Stream:
             wav, self.decoder_state = self.decoder(self.quantizer.decode(codes), self.decoder_state)
         return wav
 
+    @torch.no_grad()
     def flush(self) -> Tensor:
-        """The codes (B, K, 0 or 1) of the samples still held, zeros after them. Ends the encoded signal."""
+        """The codes (B, K, 0 or 1) of the samples still held, padded as a signal's end. Ends the signal."""
         if self.rest is None:
             raise ValueError("flush before any chunk; accepted: flush after encode")
-        missing = -self.rest.shape[-1] % self.hop_length
-        codes = self.encode(F.pad(self.rest[..., :0], (0, missing)))
+        codes = self._codes(self.pad(self.rest) if self.rest.shape[-1] else self.rest)
         self.rest = self.encoder_state = None
         return codes
+
+    def _codes(self, wav: Tensor) -> Tensor:
+        if not wav.shape[-1]:
+            return torch.zeros(len(wav), self.num_codebooks, 0, dtype=torch.int64, device=wav.device)
+        with torch.autocast(wav.device.type, enabled=False):  # as in Codec.encode: the same codes
+            z, self.encoder_state = self.encoder(wav, self.encoder_state)
+            return self.quantizer.encode(z, self.num_codebooks)

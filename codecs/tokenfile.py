@@ -3,9 +3,10 @@
 magic     4 bytes, "VOC" and a zero
 version   1 byte
 size      4 bytes, little-endian: of the header
-header    JSON: every field of `Tokens` but the codes
+header    JSON: every field of `Tokens` but the codes; of the scales their number for one item
 frames    item after item, in each frame its K codes of ceil(log2 V) bits (at least 1), high bit first;
           zero bits up to a whole byte
+scales    item after item, float32, little-endian, where the header counts any
 CRC-32    4 bytes, little-endian: of everything before it
 """
 
@@ -22,8 +23,9 @@ from vocable.codecs.files import replacing
 
 MAGIC, VERSION, MAX_HEADER = b"VOC\x00", 1, 2**16
 _FIXED = len(MAGIC) + 1 + 4
-_LISTS = ("codebook_sizes", "lengths", "source_lengths")
-_NUMBERS = ("hop_length", "sample_rate", "source_rate")
+_LISTS = ("codebook_sizes", "lengths", "source_lengths", "frame_counts")
+_NUMBERS = ("hop_length", "sample_rate", "source_rate", "scales")
+_OPTIONAL = ("source_rate", "source_lengths", "frame_counts", "scales")
 _TOP = 2**48  # of any number in the header: sums and products stay within 64 bits
 _PADDED = 2**27  # codes of an uneven batch with its padding that any file may ask for
 
@@ -31,7 +33,9 @@ _PADDED = 2**27  # codes of an uneven batch with its padding that any file may a
 def write(path: str | Path, fields: dict[str, Any]) -> None:
     """Write the fields of a `Tokens` to `path`, whole or not at all."""
     plain = {name: value for name, value in fields.items() if name != "codes"}
-    plain |= {name: plain[name].tolist() for name in ("lengths", "source_lengths") if plain[name] is not None}
+    scales = plain["scales"]
+    plain["scales"] = None if scales is None else scales.shape[1]
+    plain |= {name: value.tolist() for name, value in plain.items() if isinstance(value, torch.Tensor)}
     header = json.dumps(plain, separators=(",", ":")).encode()
     if len(header) > MAX_HEADER:
         items = len(plain["lengths"])
@@ -43,7 +47,8 @@ def write(path: str | Path, fields: dict[str, Any]) -> None:
     frames = np.concatenate([item[:, :n].T for item, n in zip(codes, counts, strict=True)])
     _check_codes(path, frames, sizes)
     start = MAGIC + bytes([VERSION]) + len(header).to_bytes(4, "little") + header
-    body = start + _pack(frames, _bits(sizes))
+    tail = b"" if scales is None else scales.cpu().numpy().astype("<f4").tobytes()
+    body = start + _pack(frames, _bits(sizes)) + tail
     with replacing(path) as temporary:
         temporary.write_bytes(body + zlib.crc32(body).to_bytes(4, "little"))
 
@@ -62,16 +67,21 @@ def read(path: str | Path) -> dict[str, Any]:
         fields = _parse(path, header)
         counts, sizes = _counts(path, fields), fields["codebook_sizes"]
         packed = (sum(counts) * sum(_bits(sizes)) + 7) // 8
-        _expect(path, "size in bytes", size, _FIXED + length + packed + 4)  # before memory is taken by it
-        body = fixed + header + file.read(packed)
+        tail = 4 * len(counts) * (fields["scales"] or 0)
+        _expect(path, "size in bytes", size, _FIXED + length + packed + tail + 4)  # before memory is taken
+        body = fixed + header + file.read(packed + tail)
         _expect(path, "CRC-32", file.read(4), zlib.crc32(body).to_bytes(4, "little"))
-    frames = _unpack(body[_FIXED + length :], sum(counts), _bits(sizes))
+    start = _FIXED + length
+    frames = _unpack(body[start : start + packed], sum(counts), _bits(sizes))
     _check_codes(path, frames, sizes)
     codes = np.zeros((len(counts), len(sizes), max(counts)), np.int64)
     for item, own in zip(codes, np.split(frames, np.cumsum(counts)[:-1]), strict=True):
         item[:, : len(own)] = own.T
-    for name in ("lengths", "source_lengths"):
+    for name in ("lengths", "source_lengths", "frame_counts"):
         fields[name] = None if fields[name] is None else torch.tensor(fields[name])
+    if fields["scales"] is not None:
+        scales = np.frombuffer(body[start + packed :], "<f4").astype(np.float32)
+        fields["scales"] = torch.from_numpy(scales).view(len(counts), -1)
     return fields | {"codes": torch.from_numpy(codes), "codebook_sizes": tuple(sizes)}
 
 
@@ -87,7 +97,7 @@ def _parse(path: str | Path, header: bytes) -> dict[str, Any]:
         raise ValueError(f"{path}: codec is {fields['codec']!r:.80}; accepted: a string")
     for name in (*_LISTS, *_NUMBERS):
         value, many = fields[name], name in _LISTS
-        if value is None and name.startswith("source"):
+        if value is None and name in _OPTIONAL:
             continue
         numbers = value if isinstance(value, list) and many else [None if many else value]
         if not numbers or not all(type(number) is int and 1 <= number <= _TOP for number in numbers):
@@ -98,7 +108,10 @@ def _parse(path: str | Path, header: bytes) -> dict[str, Any]:
 
 def _counts(path: str | Path, fields: dict[str, Any]) -> list[int]:
     """Each item's frames; ValueError for a batch so uneven that its padding would take all memory."""
-    counts = [-(-length // fields["hop_length"]) for length in fields["lengths"]]
+    least = [-(-length // fields["hop_length"]) for length in fields["lengths"]]
+    counts = fields["frame_counts"] or least
+    if len(counts) != len(least) or any(count < few for count, few in zip(counts, least, strict=True)):
+        raise ValueError(f"{path}: frame_counts are {counts!r:.80}; accepted: {least!r:.80} or more")
     books = len(fields["codebook_sizes"])
     padded, most = len(counts) * max(counts) * books, max(_PADDED, 64 * sum(counts) * books)
     if padded > most:

@@ -1,9 +1,10 @@
 """Tokens: the codes of some audio with what is needed to decode, cut and save them."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -12,16 +13,21 @@ from vocable.codecs import tokenfile
 from vocable.codecs.audio import resampled_length
 from vocable.codecs.signal import check_rate
 
+ITEM_FIELDS = ("lengths", "source_lengths", "frame_counts", "scales")  # of Tokens, one row an item
+
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """Codes (B, K, N) int64 of B signals; past an item's own frames, ceil(length / hop_length), they are 0.
+    """Codes (B, K, N) int64 of B signals; past an item's own frames they are 0.
 
     lengths: (B,) int64, samples of each item at `sample_rate`, the codec's, in Hz; each 1 or more.
     hop_length: samples of a frame.
     codebook_sizes: V of each of the K codebooks.
     codec: the name that the codec was loaded by, "" when it has none.
     source_rate, source_lengths: Hz and samples (B,) of what was encoded; None where they are the codec's.
+    frame_counts: (B,) int64, frames of each item; None for ceil(length / hop_length), as few as hold it.
+    scales: (B, S) float32, loudness of each of an item's segments, 0 past its own, for codecs that take it
+    out of the signal (EnCodec at 48 kHz); None for the others.
     ValueError for fields that don't fit each other. `len` and iteration go over the items.
     """
 
@@ -33,6 +39,8 @@ class Tokens:
     codec: str = ""
     source_rate: int | None = None
     source_lengths: Tensor | None = None
+    frame_counts: Tensor | None = None
+    scales: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not _whole(self.codes) or self.codes.ndim != 3 or self.codes.numel() == 0:
@@ -50,11 +58,19 @@ class Tokens:
         for size in self.codebook_sizes:
             _check(size, "codebook size", 2**48)
         self._check_lengths()
+        if (scales := self.scales) is not None:
+            if not isinstance(scales, Tensor) or scales.dtype != torch.float32 or scales.ndim != 2:
+                raise ValueError(f"scales are {_found(scales)}; accepted: torch.float32 (B, S)")
+            if len(scales) != len(self.codes) or not scales.numel() or not bool((scales >= 0).all()):
+                known = f"({len(self.codes)}, S), S of 1 or more, none negative"
+                raise ValueError(f"scales are {tuple(scales.shape)}, from {scales.min()}; accepted: {known}")
 
     def _check_lengths(self) -> None:
         given = {"lengths": self.lengths}
         if self.source_lengths is not None:
             given["source_lengths"] = self.source_lengths
+        if self.frame_counts is not None:
+            given["frame_counts"] = self.frame_counts
         for name, lengths in given.items():
             if not _whole(lengths) or lengths.shape != self.codes.shape[:1]:
                 known = f"torch.int64 ({len(self.codes)},)"
@@ -63,6 +79,10 @@ class Tokens:
             top = self.codes.shape[2] * self.hop_length
             raise ValueError(
                 f"lengths are {self.lengths.tolist()}; accepted: 1 to {top}, the longest needing every frame"
+            )
+        if bool((self.frames < self._least).any()):
+            raise ValueError(
+                f"frame_counts are {self.frames.tolist()}; accepted: {self._least.tolist()} or more"
             )
         if (self.source_rate is None) != (self.source_lengths is None):
             raise ValueError("source_rate and source_lengths: one of them is None; accepted: both or neither")
@@ -88,14 +108,22 @@ class Tokens:
         if not chosen:
             raise ValueError(f"{index} picks none of {len(self)} items; accepted: one or more")
         frames = int(self.frames[chosen].max())
-        source = None if self.source_lengths is None else self.source_lengths[chosen]
         codes = self.codes[chosen, :, :frames]
-        return replace(self, codes=codes, lengths=self.lengths[chosen], source_lengths=source)
+        return replace(self, codes=codes, **self._of_items(lambda each: each[chosen]))
 
     @property
     def frames(self) -> Tensor:
         """(B,) int64, each item's own frames."""
+        return self._least if self.frame_counts is None else self.frame_counts
+
+    @property
+    def _least(self) -> Tensor:
         return (self.lengths + self.hop_length - 1) // self.hop_length
+
+    def _of_items(self, change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+        """The fields that are one row an item, changed."""
+        fields = {name: getattr(self, name) for name in ITEM_FIELDS}
+        return {name: None if value is None else change(value) for name, value in fields.items()}
 
     @property
     def num_codebooks(self) -> int:
@@ -119,9 +147,7 @@ class Tokens:
 
     def to(self, device: torch.device | str) -> Self:
         """The same tokens on `device`."""
-        source = None if self.source_lengths is None else self.source_lengths.to(device)
-        codes, lengths = self.codes.to(device), self.lengths.to(device)
-        return replace(self, codes=codes, lengths=lengths, source_lengths=source)
+        return replace(self, codes=self.codes.to(device), **self._of_items(lambda each: each.to(device)))
 
     def first(self, num_codebooks: int) -> Self:
         """The same audio at the rate of its first `num_codebooks` codebooks; ValueError outside 1..K."""

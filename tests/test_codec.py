@@ -38,6 +38,23 @@ def test_any_length_comes_back(codec: Codec, samples: int) -> None:
     assert codec.decode(tokens).shape == (1, 1, samples)
 
 
+@pytest.mark.parametrize("samples", [1, HOP, 95])
+def test_an_encoder_may_pad_further_than_to_whole_frames(codec: Codec, samples: int) -> None:
+    def pad(wav: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(wav, (0, 2 * HOP - wav.shape[-1] % HOP))
+
+    codec.encoder.pad = pad
+    wav = noise(1, 1, samples)
+    tokens = codec.encode(wav)
+    frames = 2 + samples // HOP
+    assert (tokens.codes.shape[2], tokens.frames.tolist()) == (frames, [frames])
+    assert torch.equal(tokens.codes, codec.quantizer.encode(codec.encoder(pad(wav))[0]))
+    assert codec.decode(tokens).shape == codec(wav).wav.shape == wav.shape
+    both = codec.encode(noise(2, 1, 95), lengths=[95, 20])
+    assert both.frames.tolist() == [11, 4]
+    assert codec.decode(both).shape == (2, 1, 95)
+
+
 def test_decode_of_encode_is_forward(codec: Codec) -> None:
     wav = noise(2, 1, 203)
     out = codec(wav)

@@ -19,6 +19,8 @@ FIELDS = {
     "codec": "",
     "source_rate": None,
     "source_lengths": None,
+    "frame_counts": None,
+    "scales": None,
 }
 
 
@@ -57,6 +59,11 @@ def forge(path: Path, header: Any, payload: bytes = b"\x00") -> None:
         FIELDS | {"codec": 5},
         FIELDS | {"source_rate": 16000},
         FIELDS | {"source_rate": 32000, "source_lengths": [9]},
+        FIELDS | {"frame_counts": [1]},
+        FIELDS | {"frame_counts": [3]},
+        FIELDS | {"frame_counts": [2, 2]},
+        FIELDS | {"scales": 2**40},
+        FIELDS | {"scales": 1},
         FIELDS | {"source_rate": 32000, "source_lengths": [40, 40]},
         b"\xff\xfe",
         b"[" * 60000,

@@ -1,6 +1,7 @@
 """Tokens, and their way through a file."""
 
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ shared = settings(max_examples=40, deadline=None, suppress_health_check=[HealthC
 
 def make(lengths: list[int], sizes: tuple[int, ...], hop: int, seed: int = 0, **options: Any) -> Tokens:
     random = np.random.default_rng(seed)
-    frames = [-(-n // hop) for n in lengths]
+    counts = options.get("frame_counts")
+    frames = [-(-n // hop) for n in lengths] if counts is None else counts.tolist()
     codes = np.zeros((len(lengths), len(sizes), max(frames)), np.int64)
     for i, own in enumerate(frames):
         codes[i, :, :own] = random.integers(0, np.array(sizes)[:, None], (len(sizes), own))
@@ -28,8 +30,9 @@ def equal(a: Tokens, b: Tokens) -> bool:
     same = {name: getattr(a, name) == getattr(b, name) for name in ("sample_rate", "hop_length", "codec")}
     same["books"] = a.codebook_sizes == b.codebook_sizes and a.source_rate == b.source_rate
     same["codes"] = torch.equal(a.codes, b.codes) and torch.equal(a.lengths, b.lengths)
-    if a.source_lengths is not None and b.source_lengths is not None:
-        same["source"] = torch.equal(a.source_lengths, b.source_lengths)
+    for name in ("source_lengths", "frame_counts", "scales"):
+        mine, yours = getattr(a, name), getattr(b, name)
+        same[name] = mine is yours is None or torch.equal(mine, yours)
     return all(same.values())
 
 
@@ -102,6 +105,37 @@ def test_file_round_trip_of_the_source(tmp_path: Path) -> None:
     tokens = make([95, 11], (7, 5), 10, source_rate=32000, source_lengths=torch.tensor([190, 22]))
     tokens.save(tmp_path / "a.voc")
     assert equal(Tokens.load(tmp_path / "a.voc"), tokens)
+
+
+@shared
+@given(st.lists(st.tuples(st.integers(1, 99), st.integers(0, 3)), min_size=1, max_size=4), st.integers(1, 5))
+def test_more_frames_than_needed_and_scales_keep(
+    tmp_path: Path, items: list[tuple[int, int]], segments: int
+) -> None:
+    lengths = [length for length, _ in items]
+    counts = torch.tensor([-(-length // 10) + more for length, more in items])
+    scales = torch.rand(len(items), segments) * 10.0 ** torch.arange(-2, segments - 2)
+    tokens = make(lengths, (7, 5), 10, frame_counts=counts, scales=scales)
+    tokens.save(tmp_path / "a.voc")
+    loaded = Tokens.load(tmp_path / "a.voc")
+    assert equal(loaded, tokens)
+    assert loaded[0].codes.shape[2] == counts[0]
+    assert torch.equal(loaded[len(items) - 1].scales, scales[-1:])
+
+
+def test_frame_counts_and_scales_are_checked() -> None:
+    tokens = make([95, 11], (7, 5), 10)
+    for wrong, message in (
+        ({"frame_counts": torch.tensor([10, 1])}, r"frame_counts are \[10, 1\]; accepted: \[10, 2\] or more"),
+        ({"frame_counts": torch.tensor([12, 2])}, "accepted: 1 to 100"),
+        ({"frame_counts": torch.tensor([10])}, r"accepted: torch.int64 \(2,\)"),
+        ({"scales": torch.ones(2, 1).double()}, r"accepted: torch.float32 \(B, S\)"),
+        ({"scales": torch.ones(1, 1)}, "none negative"),
+        ({"scales": -torch.ones(2, 1)}, "none negative"),
+        ({"scales": torch.full((2, 1), torch.nan)}, "none negative"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            replace(tokens, **wrong)
 
 
 def test_file_is_the_size_of_its_bits(tmp_path: Path) -> None:
