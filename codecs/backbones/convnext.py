@@ -16,13 +16,13 @@ from vocable.codecs.backbones.istft import STFT, ISTFTHead
 class ConvNeXtBlock(nn.Module):
     """Depthwise convolution of 7, LayerNorm, GELU layer `expansion` times as wide; (B, N, dim) both ways.
 
-    layer_scale: initial weight of the block beside its input.
+    layer_scale: initial weight of the block beside its input. eps: LayerNorm's; Vocos has 1e-6.
     """
 
-    def __init__(self, dim: int, expansion: int = 3, layer_scale: float = 0.1):
+    def __init__(self, dim: int, expansion: int = 3, layer_scale: float = 0.1, eps: float = 1e-5):
         super().__init__()
         self.depthwise = nn.Conv1d(dim, dim, 7, padding=3, groups=dim)
-        self.norm = nn.LayerNorm(dim)
+        self.norm = nn.LayerNorm(dim, eps)
         self.widen = nn.Linear(dim, expansion * dim)
         self.narrow = nn.Linear(expansion * dim, dim)
         self.scale = nn.Parameter(torch.full((dim,), layer_scale))

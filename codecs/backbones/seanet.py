@@ -24,6 +24,7 @@ class Layers:
     norm: "weight" (weight norm), "group" (all channels as one group, over all time) or "none".
     activation: makes one from the number of its channels.
     residual: residual units before each change of rate; dilation_base: each is dilated so much more.
+    residual_kernel: of the dilated convolution in each.
     true_skip: their skip connection is the input itself, not a convolution of it.
     """
 
@@ -33,6 +34,7 @@ class Layers:
     activation: Callable[[int], nn.Module] = elu
     residual: int = 1
     dilation_base: int = 2
+    residual_kernel: int = 3
     true_skip: bool = False
 
     def __post_init__(self) -> None:
@@ -78,13 +80,13 @@ class Layers:
 
 
 class ResidualUnit(Stateful):
-    """Two convolutions over a skip: a dilated one of 3 to half the channels, and a pointwise one back."""
+    """Two convolutions over a skip: a dilated one to half the channels, and a pointwise one back."""
 
     def __init__(self, dim: int, layers: Layers, dilation: int):
         super().__init__()
         self.block = Sequential(
             layers.activation(dim),
-            layers.conv(dim, dim // 2, 3, dilation=dilation),
+            layers.conv(dim, dim // 2, layers.residual_kernel, dilation=dilation),
             layers.activation(dim // 2),
             layers.conv(dim // 2, dim, 1),
         )
