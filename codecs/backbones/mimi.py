@@ -1,5 +1,5 @@
-"""Mimi's encoder and decoder (https://arxiv.org/abs/2410.00037): SEANet, a transformer, and one more change of
-rate, all of them causal."""
+"""Mimi's encoder and decoder (https://arxiv.org/abs/2410.00037): SEANet, a transformer and one more change
+of rate, all of them causal."""
 
 from torch import Tensor
 

@@ -41,7 +41,7 @@ def _attend_block(q: Tensor, k: Tensor, v: Tensor, context: int) -> Tensor:
 
 
 class TransformerLayer(nn.Module):
-    """Attention and a GELU layer, each behind a LayerNorm and scaled channel by channel; (B, N, D) both ways."""
+    """Attention and a GELU layer, each behind a LayerNorm, scaled and added to its input; (B, N, D)."""
 
     def __init__(self, dim: int, heads: int, hidden: int, context: int, layer_scale: float):
         super().__init__()
