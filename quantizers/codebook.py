@@ -18,34 +18,42 @@ class Step(NamedTuple):
 
 
 class VQ(Quantizer):
-    """One codebook. A subclass says how it searches, looks up, passes gradients on and learns."""
+    """One codebook. A subclass says how it matches, looks up, passes gradients on and learns."""
 
     @property
     def table(self) -> Tensor:
         """(V, d), the entries."""
         raise NotImplementedError
 
-    def search(self, z: Tensor) -> Tensor:
-        """Codes (B, N) of latents (B, D, N)."""
+    def project(self, z: Tensor) -> Tensor:
+        """Latents (B, D, N) to vectors (B, d, N) in the space of the entries, where all below happens."""
+        return z
+
+    def match(self, vectors: Tensor) -> Tensor:
+        """Codes (B, N) of projected vectors (B, d, N)."""
         raise NotImplementedError
 
     def look_up(self, codes: Tensor) -> Tensor:
         """Latents (B, D, N) of codes (B, N)."""
         raise NotImplementedError
 
-    def pass_through(self, z: Tensor, codes: Tensor) -> Tensor:
-        """The values of `look_up`, with the gradient that latents z (B, D, N) are to have."""
+    def pass_through(self, vectors: Tensor, codes: Tensor) -> Tensor:
+        """The values of `look_up`, with the gradient that projected vectors (B, d, N) are to have."""
         raise NotImplementedError
 
-    def losses(self, z: Tensor, codes: Tensor) -> Tensor:
-        """Training loss (B,) of each item."""
+    def losses(self, vectors: Tensor, codes: Tensor) -> Tensor:
+        """Training loss (B,) of each item's projected vectors (B, d, N)."""
         raise NotImplementedError
 
-    def prepare(self, z: Tensor, weights: Tensor) -> None:
-        """Called before a training step's search, weights (B * N,) being 0 at vectors not to learn from."""
+    def prepare(self, vectors: Tensor, weights: Tensor) -> None:
+        """Called before a training step's match, weights (B * N,) being 0 at vectors not to learn from."""
 
-    def update(self, z: Tensor, codes: Tensor, weights: Tensor) -> None:
+    def update(self, vectors: Tensor, codes: Tensor, weights: Tensor) -> None:
         """Called after a training step's lookup."""
+
+    def search(self, z: Tensor) -> Tensor:
+        """Codes (B, N) of latents (B, D, N)."""
+        return self.match(self.project(z))
 
     def step(self, z: Tensor, through: Tensor, keep: Tensor) -> Step:
         """Quantize z (B, D, N); the output's gradient goes to `through`, an equal of z.
@@ -53,13 +61,14 @@ class VQ(Quantizer):
         In training the codebook learns from the items where keep (B,) is true.
         """
         weights = keep.to(z.dtype).repeat_interleave(z.shape[2])
+        vectors = self.project(z)
         if self.training:
-            self.prepare(z.detach(), weights)
-        codes = self.search(z)
-        quantized = self.pass_through(through, codes)
-        loss = self.losses(z, codes)
+            self.prepare(vectors.detach(), weights)
+        codes = self.match(vectors)
+        quantized = self.pass_through(self.project(through), codes)
+        loss = self.losses(vectors, codes)
         if self.training:
-            self.update(z.detach(), codes, weights)
+            self.update(vectors.detach(), codes, weights)
         return Step(quantized, codes, loss)
 
     def forward(self, z: Tensor, num_codebooks: int | None = None) -> Quantized:

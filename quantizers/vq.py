@@ -51,32 +51,32 @@ class EMAVQ(VQ):
         """(V, D), the entries."""
         return self.embed
 
-    def search(self, z: Tensor) -> Tensor:
-        return nearest(flatten(z), self.embed).view(len(z), -1)
+    def match(self, vectors: Tensor) -> Tensor:
+        return nearest(flatten(vectors), self.embed).view(len(vectors), -1)
 
     def look_up(self, codes: Tensor) -> Tensor:
         return select(self.embed, codes)
 
-    def pass_through(self, z: Tensor, codes: Tensor) -> Tensor:
-        return straight_through(self.look_up(codes), z)
+    def pass_through(self, vectors: Tensor, codes: Tensor) -> Tensor:
+        return straight_through(self.look_up(codes), vectors)
 
-    def losses(self, z: Tensor, codes: Tensor) -> Tensor:
-        return self.commitment * (z - self.look_up(codes)).pow(2).mean((1, 2))
+    def losses(self, vectors: Tensor, codes: Tensor) -> Tensor:
+        return self.commitment * (vectors - self.look_up(codes)).pow(2).mean((1, 2))
 
     @torch.no_grad()
-    def prepare(self, z: Tensor, weights: Tensor) -> None:
+    def prepare(self, vectors: Tensor, weights: Tensor) -> None:
         if self.inited:
             return
-        centres, counts = kmeans(flatten(z), weights, self.codebook_sizes[0], self.kmeans_iterations)
+        centres, counts = kmeans(flatten(vectors), weights, self.codebook_sizes[0], self.kmeans_iterations)
         self.embed.copy_(centres)
         self.cluster_size.copy_(counts)
         self.embed_avg.copy_(centres * counts[:, None])
         self.inited.fill_(1)
 
     @torch.no_grad()
-    def update(self, z: Tensor, codes: Tensor, weights: Tensor) -> None:
-        vectors = flatten(z)
-        counts, sums = accumulate(vectors, codes.flatten(), self.codebook_sizes[0], weights)
+    def update(self, vectors: Tensor, codes: Tensor, weights: Tensor) -> None:
+        flat = flatten(vectors)
+        counts, sums = accumulate(flat, codes.flatten(), self.codebook_sizes[0], weights)
         self.cluster_size.lerp_(counts, 1 - self.decay)
         self.embed_avg.lerp_(sums, 1 - self.decay)
         total = self.cluster_size.sum()
@@ -84,7 +84,7 @@ class EMAVQ(VQ):
         smooth = (self.cluster_size + self.epsilon) / (total + len(self.embed) * self.epsilon) * total
         self.embed.copy_(self.embed_avg / smooth[:, None])
         if self.dead_threshold > 0:
-            self._replace_dead(sample(vectors, weights, len(self.embed)))
+            self._replace_dead(sample(flat, weights, len(self.embed)))
 
     def _replace_dead(self, candidates: Tensor) -> None:
         """Give each dead code a candidate (V, D), and an even share of use: time to find its own."""
@@ -128,26 +128,29 @@ class FactorizedVQ(VQ):
         """(V, codebook_dim), the entries."""
         return self.codebook.weight
 
-    def search(self, z: Tensor) -> Tensor:
-        vectors = F.normalize(flatten(self.in_proj(z)))
-        return nearest(vectors, F.normalize(self.table)).view(len(z), -1)
+    def project(self, z: Tensor) -> Tensor:
+        return self.in_proj(z)
+
+    def match(self, vectors: Tensor) -> Tensor:
+        directions = F.normalize(flatten(vectors))
+        return nearest(directions, F.normalize(self.table)).view(len(vectors), -1)
 
     def look_up(self, codes: Tensor) -> Tensor:
         return self.out_proj(select(self.table, codes))
 
-    def pass_through(self, z: Tensor, codes: Tensor) -> Tensor:
-        return self.out_proj(straight_through(select(self.table, codes), self.in_proj(z)))
+    def pass_through(self, vectors: Tensor, codes: Tensor) -> Tensor:
+        return self.out_proj(straight_through(select(self.table, codes), vectors))
 
-    def losses(self, z: Tensor, codes: Tensor) -> Tensor:
-        projected, entries = self.in_proj(z), select(self.table, codes)
-        commitment = (projected - entries.detach()).pow(2).mean((1, 2))
-        codebook = (entries - projected.detach()).pow(2).mean((1, 2))
+    def losses(self, vectors: Tensor, codes: Tensor) -> Tensor:
+        entries = select(self.table, codes)
+        commitment = (vectors - entries.detach()).pow(2).mean((1, 2))
+        codebook = (entries - vectors.detach()).pow(2).mean((1, 2))
         return self.commitment * commitment + self.codebook_weight * codebook
 
     @torch.no_grad()
-    def prepare(self, z: Tensor, weights: Tensor) -> None:
+    def prepare(self, vectors: Tensor, weights: Tensor) -> None:
         if self.inited:
             return
-        centres, _ = kmeans(flatten(self.in_proj(z)), weights, self.codebook_sizes[0], iterations=50)
+        centres, _ = kmeans(flatten(vectors), weights, self.codebook_sizes[0], iterations=50)
         self.codebook.weight.copy_(centres)
         self.inited.fill_(True)

@@ -8,16 +8,26 @@ from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, Residual, Seq
 from vocable.codecs.backbones.snake import Snake
 
 
-def residual_unit(dim: int, dilation: int, causal: bool) -> Residual:
-    """Snake, dilated convolution of 7, Snake, pointwise convolution; added to the input."""
-    return Residual(
-        Sequential(
-            Snake(dim),
-            Conv1d(dim, dim, 7, dilation=dilation, causal=causal, weight_norm=True),
-            Snake(dim),
-            Conv1d(dim, dim, 1, causal=causal, weight_norm=True),
+def residual_units(dim: int, causal: bool = False, groups: int = 1) -> list[nn.Module]:
+    """Three in a row, at dilations 1, 3, 9: Snake, convolution of 7, Snake, pointwise one; plus the input."""
+
+    def unit(dilation: int) -> Residual:
+        wide = Conv1d(dim, dim, 7, dilation=dilation, groups=groups, causal=causal, weight_norm=True)
+        return Residual(
+            Sequential(Snake(dim), wide, Snake(dim), Conv1d(dim, dim, 1, causal=causal, weight_norm=True))
         )
-    )
+
+    return [unit(dilation) for dilation in (1, 3, 9)]
+
+
+def downsampling(dim: int, stride: int, causal: bool = False) -> list[nn.Module]:
+    """Snake and convolution (B, dim, T) -> (B, 2 * dim, T / stride)."""
+    return [Snake(dim), Conv1d(dim, 2 * dim, 2 * stride, stride, causal=causal, weight_norm=True)]
+
+
+def upsampling(dim: int, stride: int, causal: bool = False) -> list[nn.Module]:
+    """Snake and transposed convolution (B, dim, T) -> (B, dim / 2, T * stride)."""
+    return [Snake(dim), ConvTranspose1d(dim, dim // 2, 2 * stride, stride, causal=causal, weight_norm=True)]
 
 
 class DACEncoder(Stateful):
@@ -40,8 +50,7 @@ class DACEncoder(Stateful):
         self.causal = causal
         layers: list[nn.Module] = [Conv1d(channels, dim, 7, causal=causal, weight_norm=True)]
         for stride in strides:
-            layers += [residual_unit(dim, dilation, causal) for dilation in (1, 3, 9)]
-            layers += [Snake(dim), Conv1d(dim, 2 * dim, 2 * stride, stride, causal=causal, weight_norm=True)]
+            layers.append(Sequential(*residual_units(dim, causal), *downsampling(dim, stride, causal)))
             dim *= 2
         layers += [Snake(dim), Conv1d(dim, latent_dim, 3, causal=causal, weight_norm=True)]
         self.layers = Sequential(*layers)
@@ -72,10 +81,8 @@ class DACDecoder(Stateful):
         self.causal = causal
         layers: list[nn.Module] = [Conv1d(latent_dim, dim, 7, causal=causal, weight_norm=True)]
         for stride in strides:
-            up = ConvTranspose1d(dim, dim // 2, 2 * stride, stride, causal=causal, weight_norm=True)
-            layers += [Snake(dim), up]
+            layers.append(Sequential(*upsampling(dim, stride, causal), *residual_units(dim // 2, causal)))
             dim //= 2
-            layers += [residual_unit(dim, dilation, causal) for dilation in (1, 3, 9)]
         layers += [Snake(dim), Conv1d(dim, channels, 7, causal=causal, weight_norm=True), nn.Tanh()]
         self.layers = Sequential(*layers)
         init_weights(self)

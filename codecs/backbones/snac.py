@@ -1,0 +1,161 @@
+"""SNAC's encoder and decoder: DAC's with depthwise convolutions, windowed attention and noise.
+
+https://arxiv.org/abs/2410.14411; sizes and order as in https://github.com/hubertsiuzdak/snac.
+"""
+
+import math
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vocable.codecs.backbones.conv import Conv1d, Sequential, State, Stateful, refuse_state
+from vocable.codecs.backbones.dac import downsampling, residual_units, upsampling
+from vocable.codecs.backbones.rope import rotary, rotate_halves
+from vocable.codecs.backbones.snake import Snake
+
+HEAD_DIM = 64
+
+
+class WindowAttention(nn.Module):
+    """x + attention within each `window` of x (B, D, T), D a multiple of 64; the last one may be shorter."""
+
+    def __init__(self, dim: int, window: int = 32) -> None:
+        super().__init__()
+        if dim < HEAD_DIM or dim % HEAD_DIM:
+            raise ValueError(f"dim is {dim}; accepted: multiples of {HEAD_DIM}, the width of a head")
+        self.window = window
+        self.norm = nn.LayerNorm(dim)
+        self.to_qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.to_out = nn.Linear(dim, dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        qkv = self.to_qkv(self.norm(x.transpose(1, 2)))
+        whole = x.shape[-1] // self.window * self.window
+        parts = [self._attend(part) for part in (qkv[:, :whole], qkv[:, whole:]) if part.shape[1]]
+        return x + self.to_out(torch.cat(parts, dim=1)).transpose(1, 2)
+
+    def _attend(self, qkv: Tensor) -> Tensor:
+        """Projections (B, T, 3 D) of whole windows, or of one short one, to (B, T, D)."""
+        size = min(self.window, qkv.shape[1])
+        heads = rearrange(qkv, "b (w n) (three h d) -> three (b w) h n d", three=3, n=size, d=HEAD_DIM)
+        cos, sin = rotary(torch.arange(size, device=qkv.device), HEAD_DIM)
+        q, k = (rotate_halves(part, cos, sin) for part in heads[:2])
+        out = F.scaled_dot_product_attention(q, k, heads[2])
+        return rearrange(out, "(b w) h n d -> b (w n) (h d)", b=len(qkv))
+
+
+class Noise(nn.Module):
+    """x (B, C, T) plus noise, which is one signal for all channels, scaled by a linear map of x.
+
+    seed: outside of training every call draws the same noise from it, one for all items of a batch, on any
+    device. None: from torch's global generator, one for each item, as in training.
+    """
+
+    def __init__(self, dim: int, seed: int | None = 0) -> None:
+        super().__init__()
+        self.linear = Conv1d(dim, dim, 1, weight_norm=True, bias=False)
+        self.seed = seed
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addcmul(x, self._draw(x), self.linear(x)[0])
+
+    def _draw(self, x: Tensor) -> Tensor:
+        if self.training or self.seed is None:
+            return torch.randn(len(x), 1, x.shape[-1], device=x.device, dtype=x.dtype)
+        generator = torch.Generator().manual_seed(self.seed)
+        return torch.randn(1, 1, x.shape[-1], generator=generator).to(x)
+
+
+class SNACEncoder(Stateful):
+    """Waveform (B, 1, T) to latents (B, D, T / prod(strides)), of which `frame_stride` make a frame.
+
+    dim: channels after the first layer, doubled at every stride; D is what the last gives.
+    strides: down-sampling factors, first to last; hop_length = prod(strides) * frame_stride.
+    window: latents that attend to each other, None for no attention.
+    frame_stride: latents of one code of the coarsest level.
+    """
+
+    causal = False
+
+    def __init__(
+        self,
+        dim: int = 48,
+        strides: tuple[int, ...] = (2, 4, 8, 8),
+        window: int | None = None,
+        frame_stride: int = 4,
+    ) -> None:
+        super().__init__()
+        self.hop_length = math.prod(strides) * frame_stride
+        self.whole = math.prod(strides) * math.lcm(frame_stride, window or 1)
+        layers: list[nn.Module] = [Conv1d(1, dim, 7, weight_norm=True)]
+        for stride in strides:
+            layers.append(Sequential(*residual_units(dim, groups=dim), *downsampling(dim, stride)))
+            dim *= 2
+        attention = [WindowAttention(dim, window)] if window else []
+        self.layers = Sequential(*layers, *attention, Conv1d(dim, dim, 7, groups=dim, weight_norm=True))
+
+    def pad(self, wav: Tensor) -> Tensor:
+        """Zeros after (..., T), up to whole frames and whole windows."""
+        return F.pad(wav, (0, -wav.shape[-1] % self.whole))
+
+    def forward(self, wav: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """wav (B, 1, T), T a multiple of `hop_length`, to (B, D, N * frame_stride)."""
+        refuse_state(state)
+        return self.layers(wav)
+
+
+class SNACDecoder(Stateful):
+    """Latents (B, latent_dim, N * frame_stride) to a waveform (B, 1, N * hop_length) in [-1, 1].
+
+    dim: channels after the first layers, halved at every stride.
+    strides: up-sampling factors, first to last; hop_length = prod(strides) * frame_stride.
+    window, frame_stride: as the encoder's. seed: of the noise, see `seed`.
+    """
+
+    causal = False
+
+    def __init__(
+        self,
+        latent_dim: int = 768,
+        dim: int = 1024,
+        strides: tuple[int, ...] = (8, 8, 4, 2),
+        window: int | None = None,
+        frame_stride: int = 4,
+        seed: int | None = 0,
+    ) -> None:
+        super().__init__()
+        self.hop_length = math.prod(strides) * frame_stride
+        layers: list[nn.Module] = [
+            Conv1d(latent_dim, latent_dim, 7, groups=latent_dim, weight_norm=True),
+            Conv1d(latent_dim, dim, 1, weight_norm=True),
+        ]
+        if window:
+            layers.append(WindowAttention(dim, window))
+        for stride in strides:
+            up, dim = upsampling(dim, stride), dim // 2
+            layers.append(Sequential(*up, Noise(dim), *residual_units(dim, groups=dim)))
+        layers += [Snake(dim), Conv1d(dim, 1, 7, weight_norm=True), nn.Tanh()]
+        self.layers = Sequential(*layers)
+        self.seed = seed
+
+    @property
+    def seed(self) -> int | None:
+        """Of the noise outside of training: decoding twice gives the same; None draws from torch's generator.
+
+        >>> codec.decoder.seed = 7
+        """
+        return self._seed
+
+    @seed.setter
+    def seed(self, seed: int | None) -> None:
+        self._seed = seed
+        blocks = [part for part in self.modules() if isinstance(part, Noise)]
+        for offset, block in enumerate(blocks):
+            block.seed = None if seed is None else seed + offset
+
+    def forward(self, z: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """z (B, D, N * frame_stride) to (B, 1, N * hop_length)."""
+        refuse_state(state)
+        return self.layers(z)
