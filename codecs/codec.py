@@ -85,9 +85,7 @@ class Codec(nn.Module):
 
     def forward(self, wav: Tensor, num_codebooks: int | None = None) -> CodecOutput:
         """The training pass: float wav (B, C, T), any T, to its differentiable reconstruction, T samples."""
-        if wav.ndim != 3 or wav.shape[1] != self.channels or not wav.is_floating_point() or not wav.numel():
-            found = f"{wav.dtype} {tuple(wav.shape)}"
-            raise ValueError(f"wav is {found}; accepted: float (B, {self.channels}, T), T of 1 or more")
+        self._check_batch(wav)
         z, _ = self.encoder(self.pad(wav))
         quantized = self.quantizer(z, num_codebooks)
         out, _ = self.decoder(quantized.z)
@@ -165,6 +163,12 @@ class Codec(nn.Module):
             pairs = zip(items, ends, strict=True)
             items = [audio.resample(item, self.sample_rate, rate, end) for item, end in pairs]
         return signal.stack(items)
+
+    def _check_batch(self, wav: Tensor) -> None:
+        """ValueError unless wav is a batch that can be trained on."""
+        if wav.ndim != 3 or wav.shape[1] != self.channels or not wav.is_floating_point() or not wav.numel():
+            found = f"{wav.dtype} {tuple(wav.shape)}"
+            raise ValueError(f"wav is {found}; accepted: float (B, {self.channels}, T), T of 1 or more")
 
     def _analyse(self, wav: Tensor, num_codebooks: int) -> tuple[Tensor, Tensor | None]:
         """Padded wav (B, C, T) to codes (B, K, N), and scales (B, S) from a codec that has them."""
