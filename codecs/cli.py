@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vocable.codecs import cli_zoo
+
 if TYPE_CHECKING:
     from vocable.codecs.codec import Codec
 
@@ -153,14 +155,8 @@ def info(name: Annotated[str, typer.Argument(metavar="NAME|FILE", show_default=F
     _show(report.file_rows(tokens))
 
 
-@app.command(name="list")
-def list_() -> None:
-    """The names of the codecs that need no path, one a line."""
-    from vocable.codecs.hub import available
-
-    for name in available():
-        typer.echo(name)
-
+app.command(name="list")(cli_zoo.list_codecs)
+app.command()(cli_zoo.convert)
 
 FORWARD = {"ignore_unknown_options": True, "allow_extra_args": True}
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vocable.codecs import cache
 from vocable.codecs.backbones.conv import fold_weight_norm
 from vocable.codecs.build import build
 from vocable.codecs.codec import Codec
+from vocable.codecs.convert import official_state
 from vocable.codecs.files import replacing
+from vocable.codecs.zoo import table
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _HUB_ID = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)(?:@([\w./-]+))?")
 
 
 def available() -> list[str]:
-    """The names that `load` knows, sorted: the codecs inside the package, which need no network."""
+    """The names that `load` knows: the codecs inside the package, then the published ones."""
+    return [*builtin(), *(entry.name for entry in table.published().values() if entry.sources)]
+
+
+def builtin() -> list[str]:
+    """The names of the codecs inside the package, which need no network."""
     return sorted(name for name, folder in _builtin().items() if (folder / WEIGHTS).is_file())
 
 
@@ -31,11 +40,13 @@ def load(
 ) -> Codec:
     """A codec ready to use: eval mode, float32, weight norm folded.
 
-    name_or_path: a name of `available()`, a folder, or a hub id, owner/repo or owner/repo@revision.
+    name_or_path: a name of `available()`, a folder, or a hub id, owner/repo or owner/repo@revision. A
+        published codec's official weights are downloaded and converted once, then kept in the cache.
     trusted: prefixes of what its config may build, for quantizers and backbones of one's own.
     revision: of a hub id alone, a branch, tag or commit. The hub is asked first, its cache serves offline.
     ValueError for an unknown name, an untrusted target, a damaged file, and tensors that don't fit the
-    config; FileNotFoundError where a folder or a repository lacks a file, or can't be reached.
+    config; FileNotFoundError where a folder or a repository lacks a file, or can't be reached; ImportError
+    where the codec needs an extra of this package.
 
     >>> codec = load("vocable-16khz")
     """
@@ -104,11 +115,16 @@ def _blank(config: Any, state: dict[str, Tensor], trusted: tuple[str, ...], what
 def find(name: str | Path, revision: str | None) -> tuple[Path, str]:
     """The folder of a built-in, a path or a hub id, and the name that finds it anywhere, "" for a path."""
     text = str(name)
-    folder, builtin = Path(name).expanduser(), isinstance(name, str) and text in available()
-    if revision is not None and (builtin or folder.is_dir()):
+    folder, known = Path(name).expanduser(), isinstance(name, str) and text in available()
+    if revision is not None and (known or folder.is_dir()):
         raise ValueError(f"revision is {revision!r} for {text!r}; accepted: None, but for a hub id")
-    if builtin:
-        return _builtin()[text], text
+    if known:
+        return _builtin().get(text) or _published(text), text
+    if entry := table.published().get(text):
+        raise ValueError(
+            f"{text!r} has no official weights; accepted: {', '.join(available())}. "
+            f"To train it, build it: {entry.config['_target_']}"
+        )
     if text and folder.is_dir():  # Path("") is the working directory
         return _checked(folder), ""
     match = _HUB_ID.fullmatch(text) if isinstance(name, str) else None
@@ -138,6 +154,30 @@ def _download(repo: str, revision: str | None) -> Path:
         kinds = f"no folder, not on the hub or not reachable, not in the cache {constants.HF_HUB_CACHE}"
         raise FileNotFoundError(f"codec {where!r}: {kinds}: {type(error).__name__}: {error}") from error
     return _checked(Path(found))
+
+
+def _published(name: str) -> Path:
+    """The folder of a published codec, made of its official files when it is first asked for."""
+    folder = cache.codec_folder(name)
+    if not all((folder / file).is_file() for file in (CONFIG, WEIGHTS)):
+        entry = table.published()[name]
+        convert(name, [cache.fetch(source, name) for source in entry.sources], folder)
+    return folder
+
+
+def convert(name: str, files: Sequence[str | Path], folder: str | Path) -> Codec:
+    """Write the published codec `name` to `folder`, from its official files at hand; gives the codec.
+
+    ValueError, and nothing written, for an unknown name and for files that are not this codec's.
+    """
+    if name not in table.published():
+        raise ValueError(f"no published codec {name!r}; accepted: {', '.join(table.published())}")
+    entry = table.published()[name]
+    state = official_state(entry, files)
+    codec = _blank(entry.config, state, ("vocable.",), str(files[0]))
+    codec.load_state_dict(state, strict=True)
+    save(codec, entry.config, folder)
+    return codec
 
 
 def _builtin() -> dict[str, Path]:

@@ -7,6 +7,7 @@ from torch import Tensor
 from vocable.codecs import hub
 from vocable.codecs.codec import Codec
 from vocable.codecs.tokens import Tokens
+from vocable.codecs.zoo import table
 
 
 def rates(tokens: Tokens) -> dict[str, str]:
@@ -68,7 +69,9 @@ def codec_rows(codec: Codec, name: str) -> dict[str, str]:
 
 
 def licence(name: str) -> str:
-    """The licence in the front matter of a codec's model card."""
+    """A published codec's licence, or the one in the front matter of a codec's model card."""
+    if name in (published := table.published()):
+        return f"{published[name].licence} ({published[name].licence_source})"
     card = hub.find(name, None)[0] / "README.md"
     if not card.is_file():
         return "not stated: the codec has no README.md"

@@ -3,14 +3,14 @@
 import pytest
 
 from vocable import codecs
-from vocable.codecs import audio
+from vocable.codecs import audio, hub
 from vocable.codecs.cli import clip
 from vocable.codecs.hub import find
 from vocable.codecs.measure import si_sdr
 
 
 def test_built_in_is_what_its_card_says() -> None:
-    assert codecs.available() == ["vocable-16khz"]
+    assert hub.builtin() == ["vocable-16khz"]
     codec = codecs.load("vocable-16khz")
     assert (codec.sample_rate, codec.hop_length, codec.codebook_sizes) == (16000, 320, (1024,) * 12)
     assert (codec.bit_rate(1), codec.bit_rate()) == (500, 6000)
