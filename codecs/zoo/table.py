@@ -5,7 +5,7 @@ from importlib import import_module
 
 from vocable.codecs.zoo.published import Published
 
-FAMILIES: tuple[str, ...] = ()
+FAMILIES = ("encodec", "dac", "snac")
 
 
 @cache
