@@ -3,7 +3,7 @@ of rate, all of them causal."""
 
 from torch import Tensor
 
-from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, Sequential, State, Stateful
+from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, State, Stateful
 from vocable.codecs.backbones.seanet import SEANetDecoder, SEANetEncoder
 from vocable.codecs.backbones.transformer import CausalTransformer
 
@@ -17,30 +17,40 @@ class MimiEncoder(Stateful):
     def __init__(self, seanet: SEANetEncoder, transformer: CausalTransformer, stride: int = 2):
         super().__init__()
         dim = transformer.dim
-        down = Conv1d(dim, dim, 2 * stride, stride, causal=True, bias=False, pad_mode="replicate")
-        self.layers = Sequential(seanet, transformer, down)
+        self.seanet = seanet
+        self.transformer = transformer
+        self.down = Conv1d(dim, dim, 2 * stride, stride, causal=True, bias=False, pad_mode="replicate")
         self.hop_length = seanet.hop_length * stride
-        self.causal = self.layers.causal
+        self.causal = seanet.causal
 
     def forward(self, wav: Tensor, state: State = None) -> tuple[Tensor, State]:
         """wav (B, C, T), T of 1 or more; where it is no multiple of `hop_length`, this chunk is the last."""
-        return self.layers(wav, state)
+        seanet, transformer, down = state if state is not None else (None, None, None)
+        x, seanet = self.seanet(wav, seanet)
+        x, transformer = self.transformer(x, transformer)
+        z, down = self.down(x, down)
+        return z, [seanet, transformer, down]
 
 
 class MimiDecoder(Stateful):
     """Latents (B, D, N) to a waveform (B, C, N * hop_length).
 
-    stride: of the transposed convolution before the transformer, each channel for itself.
+    stride: of the transposed convolution before the transformer, which takes each channel for itself.
     """
 
     def __init__(self, transformer: CausalTransformer, seanet: SEANetDecoder, stride: int = 2):
         super().__init__()
         dim = transformer.dim
-        up = ConvTranspose1d(dim, dim, 2 * stride, stride, groups=dim, causal=True, bias=False)
-        self.layers = Sequential(up, transformer, seanet)
+        self.up = ConvTranspose1d(dim, dim, 2 * stride, stride, groups=dim, causal=True, bias=False)
+        self.transformer = transformer
+        self.seanet = seanet
         self.hop_length = seanet.hop_length * stride
-        self.causal = self.layers.causal
+        self.causal = seanet.causal
 
     def forward(self, z: Tensor, state: State = None) -> tuple[Tensor, State]:
         """z (B, D, N) to (B, C, N * hop_length)."""
-        return self.layers(z, state)
+        up, transformer, seanet = state if state is not None else (None, None, None)
+        x, up = self.up(z, up)
+        x, transformer = self.transformer(x, transformer)
+        wav, seanet = self.seanet(x, seanet)
+        return wav, [up, transformer, seanet]
