@@ -13,11 +13,11 @@ from vocable.codecs import Codec, load, save
 from vocable.codecs.build import build
 from vocable.codecs.zoo import bigcodec
 
-TINY = {"encoder_dim": 4, "latent_dim": 16, "decoder_dim": 64, "codebook_size": 64}
+TINY: dict[str, Any] = {"encoder_dim": 4, "latent_dim": 16, "decoder_dim": 64, "codebook_size": 64}
 NODE = {"_target_": "vocable.codecs.zoo.bigcodec.bigcodec", **TINY}
 
 
-def make_peer(options: dict[str, int], randomize: Callable[..., nn.Module]) -> Any:
+def make_peer(options: dict[str, Any], randomize: Callable[..., nn.Module]) -> Any:
     """The encoder and the decoder, which holds the quantizer, of the package."""
     package = pytest.importorskip("bigcodec.modules")
     torch.manual_seed(0)
@@ -60,7 +60,7 @@ def checkpoint(peer: Any) -> dict[str, dict[str, Tensor]]:
     return torch.load(file, weights_only=True)
 
 
-def convert(peer: Any, options: dict[str, int]) -> Codec:
+def convert(peer: Any, options: dict[str, Any]) -> Codec:
     codec = bigcodec.bigcodec(**options).eval()
     codec.load_state_dict(bigcodec.state(checkpoint(peer)))
     return codec
