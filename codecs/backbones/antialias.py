@@ -16,7 +16,7 @@ BLOCK = 2**17  # samples of a block that stays, with what is computed from it, i
 
 
 def low_pass() -> list[float]:
-    """Half of the bandwidth: a sinc in a Kaiser window, 51 dB down within 0.6 of the cutoff around it."""
+    """For half of the bandwidth: a sinc in the Kaiser window that is to leave -51 dB beyond the transition."""
     attenuation = 2.285 * (TAPS / 2 - 1) * np.pi * 1.2 + 7.95  # Kaiser's estimates, as is the next
     window = np.kaiser(TAPS, 0.1102 * (attenuation - 8.7))
     taps = window * np.sinc((np.arange(TAPS) - (TAPS - 1) / 2) / 2)
