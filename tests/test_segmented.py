@@ -14,12 +14,13 @@ def made(stride: int = 370) -> SegmentedCodec:
     torch.manual_seed(0)
     codec = encodec_48khz(4, (5, 4, 2), 6, 2, 16, SEGMENT, stride).eval()
     z = codec.encoder(torch.randn(1, 2, 4000))[0][0].detach()
-    for book in codec.quantizer.layers:
-        book.embed.copy_(z.T[torch.randperm(z.shape[1])[:16]])
+    for name, book in codec.quantizer.named_buffers():
+        if name.endswith(".embed"):
+            book.copy_(z.T[torch.randperm(z.shape[1])[:16]])
     return codec
 
 
-@pytest.mark.parametrize("stride", [1, 37, 200, 370, 399])
+@pytest.mark.parametrize("stride", [37, 200, 370, 399])
 def test_the_sum_of_the_frames_tells_each_segments(stride: int) -> None:
     codec = made(stride)
     for length in range(1, 900, 7):

@@ -16,7 +16,6 @@ class LSTM(Stateful):
         super().__init__()
         self.lstm = nn.LSTM(dim, dim, layers, bidirectional=bidirectional)
         self.causal = not bidirectional
-        self.out_channels = 2 * dim if bidirectional else dim
 
     def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
         """x (B, dim, N); state (h, c), each (layers, B, dim)."""
