@@ -238,3 +238,26 @@ def test_full_size_is_the_peers(kind: str, voice: Callable[[str], Tensor]) -> No
     assert torch.equal(tokens.codes, torch.cat([codes for codes, _ in frames], -1))
     mine, audio = codec.decode(tokens), model.decode(frames)[..., : wav.shape[-1]]
     assert (mine - audio).abs().max() <= 1e-5 * audio.abs().max()
+
+
+@pytest.mark.full
+@torch.no_grad()
+def test_full_size_of_32khz_is_transformers(voice: Callable[[str], Tensor]) -> None:
+    peer = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    sizes = {"num_filters": 64, "upsampling_ratios": [8, 5, 4, 4], "codebook_size": 2048}
+    kinds = {"use_causal_conv": False, "use_conv_shortcut": False, "target_bandwidths": [2.2]}
+    model = peer.EncodecModel(peer.EncodecConfig(**sizes, **kinds, sampling_rate=32_000)).eval()
+    wav = voice("32khz")
+    z = model.encoder(wav)
+    for i, layer in enumerate(model.quantizer.layers):
+        embed = layer.codebook.embed
+        embed.copy_(z.mean((0, 2)) * (i == 0) + z.std((0, 2)) * 0.9**i * torch.randn_like(embed))
+    codec = encodec_32khz().eval()
+    codec.load_state_dict(state(through_file(model.state_dict())), strict=True)
+    codes, scales, _ = model.encode(wav, return_dict=False)
+    tokens = codec.encode(wav)
+    assert torch.equal(tokens.codes, codes[0])
+    mine = codec.decode(tokens)
+    audio = model.decode(codes, scales, return_dict=False)[0][..., : wav.shape[-1]]
+    assert (mine - audio).abs().max() <= 1e-5 * audio.abs().max()
