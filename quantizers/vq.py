@@ -68,6 +68,8 @@ class EMAVQ(VQ):
         if self.inited:
             return
         centres, counts = kmeans(flatten(vectors), weights, self.codebook_sizes[0], self.kmeans_iterations)
+        if not counts.any():  # quantizer dropout left it no item, on any rank: a later batch will
+            return
         self.embed.copy_(centres)
         self.cluster_size.copy_(counts)
         self.embed_avg.copy_(centres * counts[:, None])
