@@ -5,7 +5,7 @@ from importlib import import_module
 
 from vocable.codecs.zoo.published import Published
 
-FAMILIES = ("encodec", "dac", "snac")
+FAMILIES = ("encodec", "dac", "snac", "speechtokenizer", "wavtokenizer", "soundstream")
 
 
 @cache
