@@ -29,7 +29,7 @@ def list_codecs() -> None:
             f"{entry.token_rate:.4g}",
             f"{entry.bit_rate / 1000:.3g}",
             f"{entry.parameters / 1e6:.1f} M",
-            Text(f"{entry.licence} ({entry.licence_source})"),
+            Text(entry.licence + (f" ({entry.licence_source})" if entry.licence_source else "")),
         )
     console = Console()
     # a pipe has no width: what reads it wants a codec a line
