@@ -16,7 +16,7 @@ BLOCK = 2**17  # samples of a block that stays, with what is computed from it, i
 
 
 def low_pass() -> list[float]:
-    """For half of the bandwidth: a sinc in the Kaiser window that is to leave -51 dB beyond the transition."""
+    """For half of the bandwidth: a sinc in the Kaiser window that should leave -51 dB outside it."""
     attenuation = 2.285 * (TAPS / 2 - 1) * np.pi * 1.2 + 7.95  # Kaiser's estimates, as is the next
     window = np.kaiser(TAPS, 0.1102 * (attenuation - 8.7))
     taps = window * np.sinc((np.arange(TAPS) - (TAPS - 1) / 2) / 2)
