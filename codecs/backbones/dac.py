@@ -8,16 +8,16 @@ from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, Residual, Seq
 from vocable.codecs.backbones.snake import Snake
 
 
-def residual_units(dim: int, causal: bool = False, groups: int = 1) -> list[nn.Module]:
-    """Three in a row, at dilations 1, 3, 9: Snake, convolution of 7, Snake, pointwise one; plus the input."""
+def residual_unit(dim: int, wide: Conv1d) -> Residual:
+    """Snake, `wide`, Snake, pointwise convolution; added to the input (B, dim, T)."""
+    pointwise = Conv1d(dim, dim, 1, causal=wide.causal, weight_norm=True)
+    return Residual(Sequential(Snake(dim), wide, Snake(dim), pointwise))
 
-    def unit(dilation: int) -> Residual:
-        wide = Conv1d(dim, dim, 7, dilation=dilation, groups=groups, causal=causal, weight_norm=True)
-        return Residual(
-            Sequential(Snake(dim), wide, Snake(dim), Conv1d(dim, dim, 1, causal=causal, weight_norm=True))
-        )
 
-    return [unit(dilation) for dilation in (1, 3, 9)]
+def residual_units(dim: int, causal: bool) -> list[nn.Module]:
+    """Three in a row, with convolutions of 7 at dilations 1, 3 and 9."""
+    wide = [Conv1d(dim, dim, 7, dilation=d, causal=causal, weight_norm=True) for d in (1, 3, 9)]
+    return [residual_unit(dim, conv) for conv in wide]
 
 
 def downsampling(dim: int, stride: int, causal: bool = False) -> list[nn.Module]:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocable.codecs.backbones.conv import Conv1d, Sequential, State, Stateful, refuse_state
-from vocable.codecs.backbones.dac import downsampling, residual_units, upsampling
+from vocable.codecs.backbones.dac import downsampling, residual_unit, upsampling
+from vocable.codecs.backbones.depthwise import DepthwiseConv1d
 from vocable.codecs.backbones.rope import rotary, rotate_halves
 from vocable.codecs.backbones.snake import Snake
 
@@ -68,6 +69,11 @@ class Noise(nn.Module):
         return torch.randn(1, 1, x.shape[-1], generator=generator).to(x)
 
 
+def depthwise_units(dim: int) -> list[nn.Module]:
+    """DAC's three residual units, with depthwise convolutions."""
+    return [residual_unit(dim, DepthwiseConv1d(dim, 7, dilation)) for dilation in (1, 3, 9)]
+
+
 class SNACEncoder(Stateful):
     """Waveform (B, 1, T) to latents (B, D, T / prod(strides)), of which `frame_stride` make a frame.
 
@@ -91,10 +97,10 @@ class SNACEncoder(Stateful):
         self.whole = math.prod(strides) * math.lcm(frame_stride, window or 1)
         layers: list[nn.Module] = [Conv1d(1, dim, 7, weight_norm=True)]
         for stride in strides:
-            layers.append(Sequential(*residual_units(dim, groups=dim), *downsampling(dim, stride)))
+            layers.append(Sequential(*depthwise_units(dim), *downsampling(dim, stride)))
             dim *= 2
         attention = [WindowAttention(dim, window)] if window else []
-        self.layers = Sequential(*layers, *attention, Conv1d(dim, dim, 7, groups=dim, weight_norm=True))
+        self.layers = Sequential(*layers, *attention, DepthwiseConv1d(dim, 7))
 
     def pad(self, wav: Tensor) -> Tensor:
         """Zeros after (..., T), up to whole frames and whole windows."""
@@ -128,14 +134,14 @@ class SNACDecoder(Stateful):
         super().__init__()
         self.hop_length = math.prod(strides) * frame_stride
         layers: list[nn.Module] = [
-            Conv1d(latent_dim, latent_dim, 7, groups=latent_dim, weight_norm=True),
+            DepthwiseConv1d(latent_dim, 7),
             Conv1d(latent_dim, dim, 1, weight_norm=True),
         ]
         if window:
             layers.append(WindowAttention(dim, window))
         for stride in strides:
             up, dim = upsampling(dim, stride), dim // 2
-            layers.append(Sequential(*up, Noise(dim), *residual_units(dim, groups=dim)))
+            layers.append(Sequential(*up, Noise(dim), *depthwise_units(dim)))
         layers += [Snake(dim), Conv1d(dim, 1, 7, weight_norm=True), nn.Tanh()]
         self.layers = Sequential(*layers)
         self.seed = seed
