@@ -173,3 +173,17 @@ def test_lstm_of_two_directions_adds_its_input_to_both() -> None:
     torch.testing.assert_close(y, expected)
     with pytest.raises(ValueError, match="accepted: state=None"):
         lstm(x, (x, x))
+
+
+@pytest.mark.parametrize("true_skip", [False, True])
+def test_gradients_are_right_where_memory_is_taken_over(true_skip: bool) -> None:
+    torch.manual_seed(0)
+    encoder, decoder = pair(Layers(causal=True, true_skip=true_skip))
+    wav = torch.randn(1, 1, 41, dtype=torch.float64, requires_grad=True)
+    kept = wav.detach().clone()
+
+    def whole(x: Tensor) -> Tensor:
+        return decoder.double()(encoder.double()(x)[0])[0][..., ::9]
+
+    assert torch.autograd.gradcheck(whole, (wav,))
+    assert torch.equal(wav, kept)

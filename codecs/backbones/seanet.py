@@ -71,6 +71,13 @@ class Layers:
             norm=self._norm(out),
         )
 
+    def act(self, channels: int, overwrite: bool = True) -> nn.Module:
+        """An activation; overwrite: nothing else reads its input, whose memory it may take."""
+        made = self.activation(channels)
+        if isinstance(made, nn.ELU):
+            made.inplace = overwrite
+        return made
+
     def units(self, dim: int) -> list[nn.Module]:
         """The residual units at one rate."""
         return [ResidualUnit(dim, self, self.dilation_base**i) for i in range(self.residual)]
@@ -85,9 +92,9 @@ class ResidualUnit(Stateful):
     def __init__(self, dim: int, layers: Layers, dilation: int):
         super().__init__()
         self.block = Sequential(
-            layers.activation(dim),
+            layers.act(dim, overwrite=False),
             layers.conv(dim, dim // 2, layers.residual_kernel, dilation=dilation),
-            layers.activation(dim // 2),
+            layers.act(dim // 2),
             layers.conv(dim // 2, dim, 1),
         )
         self.shortcut = None if layers.true_skip else layers.conv(dim, dim, 1)
@@ -123,12 +130,12 @@ class SEANetEncoder(Stateful):
         parts: list[nn.Module] = [make.conv(channels, dim, 7)]
         for stride in strides:
             parts += make.units(dim)
-            parts += [make.activation(dim), make.conv(dim, 2 * dim, 2 * stride, stride)]
+            parts += [make.act(dim), make.conv(dim, 2 * dim, 2 * stride, stride)]
             dim *= 2
         if lstm:
             parts.append(LSTM(dim, lstm, bidirectional))
             dim *= 2 if bidirectional else 1
-        parts += [make.activation(dim), make.conv(dim, latent_dim, last_kernel)]
+        parts += [make.act(dim), make.conv(dim, latent_dim, last_kernel)]
         self.layers = Sequential(*parts)
         self.hop_length = math.prod(strides)
         self.causal = self.layers.causal
@@ -167,10 +174,10 @@ class SEANetDecoder(Stateful):
         if lstm:
             parts.append(LSTM(wide, lstm))
         for stride in strides:
-            parts += [make.activation(wide), make.up(wide, wide // 2, stride)]
+            parts += [make.act(wide), make.up(wide, wide // 2, stride)]
             wide //= 2
             parts += make.units(wide)
-        parts += [make.activation(wide), make.conv(wide, channels, last_kernel)]
+        parts += [make.act(wide), make.conv(wide, channels, last_kernel)]
         self.layers = Sequential(*parts)
         self.hop_length = math.prod(strides)
         self.causal = self.layers.causal
