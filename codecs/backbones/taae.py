@@ -1,0 +1,175 @@
+"""TAAE, the transformer autoencoder of Stable Codec (https://arxiv.org/abs/2411.19842)."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vocable.codecs.backbones.banded import banded_attention
+from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, Sequential, State, Stateful, refuse_state
+from vocable.codecs.backbones.padding import check_multiple
+from vocable.codecs.backbones.rope import rotary, rotate_halves
+
+_EPS = 1e-2  # the paper's: silence has so little power that a smaller one would blow it up
+
+
+class Attention(nn.Module):
+    """Attention within a window, queries and keys normalised before half of their channels turn."""
+
+    def __init__(self, dim: int, head_dim: int, window: tuple[int, int]):
+        super().__init__()
+        self.window, self.head_dim = window, head_dim
+        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.q_norm = nn.LayerNorm(head_dim, eps=1e-6)
+        self.k_norm = nn.LayerNorm(head_dim, eps=1e-6)
+        self.out = nn.Linear(dim, dim, bias=False)
+
+    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+        """x (B, N, dim); turn: cosine and sine (N, head_dim / 4) of the positions."""
+        q, k, v = rearrange(self.qkv(x), "b n (part h d) -> part b h n d", part=3, d=self.head_dim)
+        q, k = rotate_halves(self.q_norm(q), *turn), rotate_halves(self.k_norm(k), *turn)
+        y = banded_attention(q, k, v, *self.window)
+        return self.out(rearrange(y, "b h n d -> b n (h d)"))
+
+
+class GatedMLP(nn.Module):
+    """SwiGLU (https://arxiv.org/abs/2002.05202), 4 times as wide inside; (B, N, dim) both ways."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.widen = nn.Linear(dim, 8 * dim)
+        self.narrow = nn.Linear(4 * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, gate = self.widen(x).chunk(2, -1)
+        return self.narrow(x * F.silu(gate))
+
+
+class TransformerLayer(nn.Module):
+    """Attention and a gated MLP, each behind a LayerNorm, scaled and added to its input; (B, N, dim)."""
+
+    def __init__(self, dim: int, head_dim: int, window: tuple[int, int]):
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(dim, eps=_EPS, bias=False)
+        self.attention = Attention(dim, head_dim, window)
+        self.attention_scale = nn.Parameter(torch.full((dim,), 1e-2))
+        self.mlp_norm = nn.LayerNorm(dim, eps=_EPS, bias=False)
+        self.mlp = GatedMLP(dim)
+        self.mlp_scale = nn.Parameter(torch.full((dim,), 1e-2))
+
+    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+        x = x + self.attention_scale * self.attention(self.attention_norm(x), turn)
+        return x + self.mlp_scale * self.mlp(self.mlp_norm(x))
+
+
+class Transformer(Stateful):
+    """Features (B, dim, N) to the same shape, not causal.
+
+    head_dim: channels of a head, a divisor of `dim` and a multiple of 4.
+    window: how many frames before and after itself a frame sees in each layer.
+    """
+
+    causal = False
+
+    def __init__(self, dim: int, depth: int, head_dim: int, window: tuple[int, int]):
+        super().__init__()
+        if head_dim % 4 or dim % head_dim:
+            raise ValueError(f"head_dim is {head_dim}; accepted: divisors of {dim} and multiples of 4")
+        self.head_dim = head_dim
+        self.layers = nn.ModuleList(TransformerLayer(dim, head_dim, window) for _ in range(depth))
+
+    def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
+        refuse_state(state)
+        turn = rotary(torch.arange(x.shape[-1], device=x.device), self.head_dim // 2)
+        x = x.transpose(1, 2)
+        for layer in self.layers:
+            x = layer(x, turn)
+        return x.transpose(1, 2), None
+
+
+class TAAEEncoder(Stateful):
+    """Waveform (B, C, T) to latents (B, latent_dim, T / hop_length), T a multiple of it.
+
+    Samples go in as patches, channels of a slower signal. Then, for each of widths, depths and strides, a
+    strided convolution (none at stride 1) and a transformer of that many layers.
+
+    patch: samples of a patch; hop_length is `patch` times the strides.
+    """
+
+    causal = False
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (1024, 1024),
+        depths: Sequence[int] = (8, 20),
+        strides: Sequence[int] = (1, 2),
+        patch: int = 320,
+        latent_dim: int = 6,
+        channels: int = 1,
+        head_dim: int = 128,
+        window: tuple[int, int] = (63, 64),
+    ):
+        super().__init__()
+        self.patch, self.hop_length = patch, patch * math.prod(strides)
+        layers: list[nn.Module] = [Conv1d(channels * patch, widths[0], 7, weight_norm=True)]
+        before = widths[0]
+        for width, depth, stride in zip(widths, depths, strides, strict=True):
+            _check_stride(before, width, stride)
+            down = (
+                Conv1d(before, width, 2 * stride, stride, weight_norm=True) if stride > 1 else nn.Identity()
+            )
+            layers.append(Sequential(down, Transformer(width, depth, head_dim, tuple(window))))
+            before = width
+        layers.append(Conv1d(before, latent_dim, 3, weight_norm=True))
+        self.layers = Sequential(*layers)
+
+    def forward(self, wav: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """wav (B, C, T), T a multiple of `hop_length`, to (B, D, N)."""
+        check_multiple(wav.shape[-1], self.hop_length)
+        return self.layers(rearrange(wav, "b c (n p) -> b (c p) n", p=self.patch), state)
+
+
+class TAAEDecoder(Stateful):
+    """Latents (B, latent_dim, N) to a waveform (B, C, N * hop_length).
+
+    The encoder's mirror: widths, depths and strides are the encoder's, first to last.
+    """
+
+    causal = False
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (1024, 1024),
+        depths: Sequence[int] = (8, 20),
+        strides: Sequence[int] = (1, 2),
+        patch: int = 320,
+        latent_dim: int = 6,
+        channels: int = 1,
+        head_dim: int = 128,
+        window: tuple[int, int] = (63, 64),
+    ):
+        super().__init__()
+        self.patch, self.hop_length = patch, patch * math.prod(strides)
+        layers: list[nn.Module] = [Conv1d(latent_dim, widths[-1], 3, weight_norm=True)]
+        afters = (widths[0], *widths[:-1])
+        stages = list(zip(widths, afters, depths, strides, strict=True))
+        for width, after, depth, stride in reversed(stages):
+            _check_stride(width, after, stride)
+            up = ConvTranspose1d(width, after, 2 * stride, stride, weight_norm=True)
+            transformer = Transformer(width, depth, head_dim, tuple(window))
+            layers.append(Sequential(transformer, up if stride > 1 else nn.Identity()))
+        layers.append(Conv1d(widths[0], channels * patch, 7, weight_norm=True, bias=False))
+        self.layers = Sequential(*layers)
+
+    def forward(self, z: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """z (B, D, N) to (B, C, N * hop_length)."""
+        x, state = self.layers(z, state)
+        return rearrange(x, "b (c p) n -> b c (n p)", p=self.patch), state
+
+
+def _check_stride(width: int, other: int, stride: int) -> None:
+    if stride == 1 and width != other:
+        raise ValueError(f"widths are {width} and {other} at stride 1; accepted: two alike, it has no layer")
