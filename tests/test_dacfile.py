@@ -46,7 +46,9 @@ def pair() -> tuple[Any, Codec]:
     with torch.no_grad():
         for name, parameter in peer.named_parameters():
             if name.endswith("weight_g"):
-                parameter.mul_(1.8)  # else the latents are too small to be told apart
+                parameter.mul_(
+                    1.2 if name.startswith("decoder") else 1.8
+                )  # else the latents are too small to be told apart
             elif name.endswith("alpha"):
                 parameter.uniform_(0.5, 2)
     codec = zoo.dac(strides=(2, 4), num_codebooks=3, **SIZES, **BOOKS).eval()
