@@ -5,7 +5,17 @@ from importlib import import_module
 
 from vocable.codecs.zoo.published import Published
 
-FAMILIES = ("encodec", "dac", "snac", "speechtokenizer", "wavtokenizer", "soundstream")
+FAMILIES = (
+    "soundstream",
+    "encodec",
+    "dac",
+    "snac",
+    "speechtokenizer",
+    "mimi",
+    "bigcodec",
+    "wavtokenizer",
+    "semanticodec",
+)
 
 
 @cache
