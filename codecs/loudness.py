@@ -11,6 +11,8 @@ _BLOCK, _STEP = 0.4, 0.25  # seconds; the step in blocks
 _WEIGHTS = (1.0, 1.0, 1.0, 1.41, 1.41)  # left, right, centre, the two surrounds
 _OFFSET = -0.691
 
+Biquad = tuple[tuple[float, float, float], tuple[float, float, float]]
+
 
 def loudness(wav: Tensor, sample_rate: int) -> float:
     """Integrated loudness of wav (C, T), C up to 5, in LUFS, -70 and up.
@@ -32,20 +34,29 @@ def loudness(wav: Tensor, sample_rate: int) -> float:
 
 
 def k_weighting(wav: Tensor, sample_rate: int) -> Tensor:
-    """wav (..., T) float64 as the ear weighs it: a shelf of 4 dB above 1.5 kHz, and nothing below 38 Hz.
+    """wav (..., T) float64 as the ear weighs it: a shelf of 4 dB above 1.5 kHz, and nothing below 38 Hz."""
+    return filtered(wav, k_filters(sample_rate), sample_rate)
 
-    The filters are recursive, but their responses fade within a second: in the frequency domain, with that
-    second of zeros behind the signal, they are products.
+
+def filtered(wav: Tensor, biquads: tuple[Biquad, ...], tail: int) -> Tensor:
+    """wav (..., T) float64 through recursive filters whose responses fade within `tail` samples.
+
+    In the frequency domain, with that many zeros behind the signal, they are products.
     """
     length = wav.shape[-1]
-    size = -(-(length + sample_rate) // 2**14) * 2**14  # a length that the transform likes
+    size = -(-(length + tail) // 2**14) * 2**14  # a length that the transform likes
     delay = torch.exp(
         -2j * math.pi * torch.arange(size // 2 + 1, dtype=torch.float64, device=wav.device) / size
     )
     response = torch.ones_like(delay)
-    for above, below in (_shelf(1500, sample_rate), _high_pass(38, sample_rate)):
+    for above, below in biquads:
         response = response * _polynomial(above, delay) / _polynomial(below, delay)
     return torch.fft.irfft(torch.fft.rfft(wav, size) * response, size)[..., :length]
+
+
+def k_filters(sample_rate: int) -> tuple[Biquad, Biquad]:
+    """The two filters of `k_weighting`, in their order; each is its numerator and denominator."""
+    return _shelf(1500, sample_rate), _high_pass(38, sample_rate)
 
 
 def _level(power: Tensor) -> Tensor:
@@ -54,9 +65,6 @@ def _level(power: Tensor) -> Tensor:
 
 def _polynomial(coefficients: tuple[float, float, float], x: Tensor) -> Tensor:
     return coefficients[0] + coefficients[1] * x + coefficients[2] * x**2
-
-
-Biquad = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
 def _shelf(frequency: float, sample_rate: int) -> Biquad:
