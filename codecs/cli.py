@@ -17,6 +17,7 @@ from vocable.codecs import cli_zoo
 
 if TYPE_CHECKING:
     from vocable.codecs.codec import Codec
+    from vocable.codecs.formats.language_model import LanguageModel
 
 app = typer.Typer(
     help="Neural audio codecs: audio to tokens and back.",
@@ -89,15 +90,25 @@ def reconstruct(
 
 
 @app.command()
-def encode(inputs: Inputs, output: Output, codec: CodecName = DEFAULT, codebooks: Codebooks = None) -> None:
-    """Audio files to token files (.voc)."""
+def encode(
+    inputs: Inputs,
+    output: Output,
+    codec: CodecName = DEFAULT,
+    codebooks: Codebooks = None,
+    lm: Annotated[bool, typer.Option("--lm", help="Smaller .ecdc, by a language model; slow.")] = False,
+) -> None:
+    """Audio files to token files (.voc), or those of EnCodec (.ecdc) and Descript (.dac)."""
     from vocable.codecs import batch
+    from vocable.codecs.formats import files
 
-    pairs = _pairs(inputs, output, (".voc",))
+    pairs = _pairs(inputs, output, files.SUFFIXES)
+    if lm and any(target.suffix.lower() != ".ecdc" for _, target in pairs):
+        _usage(f"--lm is given for {pairs[0][1]}; accepted: for .ecdc")
     model = _load(codec, codebooks)
+    coder = _language_model(model) if lm else None
 
     def work(source: Path, target: Path) -> None:
-        model.encode(source, num_codebooks=codebooks).save(target)
+        files.encode(model, source, target, codebooks, coder)
 
     raise typer.Exit(int(batch.run(pairs, work, err) > 0))
 
@@ -111,11 +122,11 @@ def decode(
         Literal["source", "codec"], typer.Option(help="Sample rate: of what was encoded, or the codec's.")
     ] = "source",
 ) -> None:
-    """Token files (.voc) to audio files."""
+    """Token files (.voc, .ecdc, .dac) to audio files."""
     import soundfile
 
     from vocable.codecs import audio, batch
-    from vocable.codecs.tokens import Tokens
+    from vocable.codecs.formats import files
 
     kinds = [f".{name.lower()}" for name in soundfile.available_formats()]
     pairs = _pairs(inputs, output, (".wav", *kinds, ".opus", ".oga", ".aif"))
@@ -124,16 +135,13 @@ def decode(
     def work(source: Path, target: Path) -> None:
         from vocable.codecs.hub import load
 
-        tokens = Tokens.load(source)
-        name = codec or tokens.codec
+        held = files.read(source)
+        name = codec or getattr(held, "codec", "")
         if not name:
             raise ValueError("names no codec; tell it by --codec")
-        if len(tokens) != 1:
-            raise ValueError(f"holds {len(tokens)} signals; accepted: 1")
         if name not in models:
             models[name] = load(name)
-        wanted = tokens.source_rate if rate == "source" and tokens.source_rate else tokens.sample_rate
-        audio.write(target, models[name].decode(tokens, wanted)[0], wanted)
+        audio.write(target, *files.decode(models[name], held, rate == "source"))
 
     raise typer.Exit(int(batch.run(pairs, work, err) > 0))
 
@@ -142,17 +150,19 @@ def decode(
 def info(name: Annotated[str, typer.Argument(metavar="NAME|FILE", show_default=False)]) -> None:
     """What a codec, or a token file, is made of."""
     from vocable.codecs import report
+    from vocable.codecs.formats import files
     from vocable.codecs.tokens import Tokens
 
     if not Path(name).is_file():
         _show(report.codec_rows(_load(name), name))
         return
     try:
-        tokens = Tokens.load(name)
+        peer = Path(name).suffix.lower() in (".ecdc", ".dac")
+        rows = files.rows(name) if peer else report.file_rows(Tokens.load(name))
     except (ValueError, OSError) as error:
         err.print(f"{error}", style="red", markup=False, highlight=False)
         raise typer.Exit(1) from error
-    _show(report.file_rows(tokens))
+    _show(rows)
 
 
 app.command(name="list")(cli_zoo.list_codecs)
@@ -198,6 +208,15 @@ def _load(name: str, codebooks: int | None = None) -> "Codec":
     except (ValueError, OSError, ImportError) as error:
         _usage(str(error))
     return codec
+
+
+def _language_model(codec: "Codec") -> "LanguageModel":
+    from vocable.codecs.formats.language_model import load_language_model
+
+    try:
+        return load_language_model(codec.name or f"encodec-{codec.sample_rate // 1000}khz")
+    except (ValueError, OSError) as error:
+        _usage(str(error))
 
 
 def _pairs(inputs: list[Path], output: str, suffixes: tuple[str, ...]) -> list[tuple[Path, Path]]:

@@ -14,8 +14,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from typer.testing import CliRunner, Result
 
-from vocable.codecs import Codec
+from vocable.codecs import Codec, cli, save
+from vocable.codecs.audio import info, write
 from vocable.codecs.formats import dacfile, descript
 from vocable.codecs.formats.dacfile import DacFile
 from vocable.codecs.loudness import k_weighting, loudness
@@ -356,3 +358,30 @@ def test_loudness_of_the_standard_s_tone() -> None:
     time = torch.arange(5 * 48_000, dtype=torch.float64) / 48_000
     tone = 10 ** (-23 / 20) * torch.sin(2 * math.pi * 1000 * time)
     assert loudness(tone.repeat(2, 1), 48_000) == pytest.approx(-23.0, abs=0.05)
+
+
+def vocable(*args: str | Path) -> Result:
+    return CliRunner().invoke(cli.app, [str(arg) for arg in args])
+
+
+def test_commands_write_read_and_describe_them(tmp_path: Path) -> None:
+    sizes = {"strides": [2, 4], "num_codebooks": 3, **SIZES, **BOOKS}
+    save(zoo.dac(**sizes), {"_target_": "vocable.codecs.zoo.dac.dac", **sizes}, tmp_path / "tiny")
+    write(tmp_path / "a.wav", torch.randn(2, 8_000) * 0.1, 8_000)
+    target = tmp_path / "a.dac"
+    result = vocable("encode", tmp_path / "a.wav", "-o", target, "--codec", tmp_path / "tiny")
+    assert result.exit_code == 0, result.output
+    for rate, found in (("source", 8_000), ("codec", RATE)):
+        wav = tmp_path / f"{rate}.wav"
+        result = vocable("decode", target, "-o", wav, "--codec", tmp_path / "tiny", "--rate", rate)
+        assert result.exit_code == 0, result.output
+        assert info(wav) == (found, 2, found)
+    said = vocable("info", target).stdout
+    assert "2 x 3 x 2000 (channels x codebooks x frames)" in said
+    assert "LUFS" in said
+    result = vocable("decode", target, "-o", tmp_path / "b.wav")
+    assert result.exit_code == 1
+    assert "names no codec; tell it by --codec" in result.output
+    result = vocable("encode", tmp_path / "a.wav", "-o", tmp_path / "b.dac")
+    assert result.exit_code == 1
+    assert "accepted: a DAC" in result.output

@@ -13,14 +13,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from typer.testing import CliRunner, Result
 
-from vocable.codecs import Tokens
+from vocable.codecs import Tokens, cli, save
+from vocable.codecs.audio import info, read, write
 from vocable.codecs.formats import ecdc, language_model
 from vocable.codecs.formats.arithmetic import Decoder, Encoder, cumulative
 from vocable.codecs.formats.ecdc_header import KINDS
 from vocable.codecs.formats.language_model import LanguageModel, load_language_model
+from vocable.codecs.zoo import encodec
 
 KIND = {kind.sample_rate: kind for kind in KINDS}
+BUILD = {24_000: encodec.encodec_24khz, 48_000: encodec.encodec_48khz}
 SMALL = {"dim": 16, "num_layers": 2, "num_heads": 2}
 
 
@@ -63,7 +67,7 @@ def peer_codec(rate: int) -> Any:
     torch.manual_seed(1)
     mono = rate == 24_000
     form = {"channels": 1, "norm": "weight_norm"} if mono else {"channels": 2, "norm": "time_group_norm"}
-    form |= {"dimension": 8, "n_filters": 2, "causal": mono, "lstm": 1}
+    form |= {"dimension": 8, "n_filters": 4, "causal": mono}
     quantizer = ResidualVectorQuantizer(dimension=8, n_q=KIND[rate].num_codebooks, bins=1024)
     for layer in quantizer.vq.layers:
         layer._codebook.embed.normal_(std=0.02)
@@ -124,6 +128,11 @@ def test_files_are_those_of_the_package(
     wav_hat, found = compress.decompress((tmp_path / "mine.ecdc").read_bytes())
     assert found == rate
     torch.testing.assert_close(wav_hat, peer.decode(frames)[0, :, :length], rtol=0, atol=0)
+    # as our codec does from theirs
+    codec = BUILD[rate](dim=4, latent_dim=8).eval()
+    codec.load_state_dict(encodec.state(peer.state_dict()), strict=True)
+    made = codec.decode(tokens)[0]
+    torch.testing.assert_close(made, wav_hat, rtol=0, atol=1e-5 * float(wav_hat.abs().max()))
 
 
 @pytest.mark.parametrize("rate", [24_000, 48_000])
@@ -326,3 +335,41 @@ def test_official_language_model_is_loaded_from_its_checkpoint(tmp_path: Path) -
         load_language_model("encodec-24khz", tmp_path / "lm.th")
     with pytest.raises(ValueError, match="accepted: encodec-24khz, encodec-48khz"):
         load_language_model("encodec-32khz")
+
+
+def vocable(*args: str | Path) -> Result:
+    return CliRunner().invoke(cli.app, [str(arg) for arg in args])
+
+
+def test_commands_write_read_and_describe_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"dim": 4, "latent_dim": 8, "num_codebooks": 3}
+    torch.manual_seed(0)
+    codec = encodec.encodec_24khz(**sizes).eval()
+    folder = tmp_path / "tiny"
+    save(codec, {"_target_": "vocable.codecs.zoo.encodec.encodec_24khz", **sizes}, folder)
+    lm = lively(LanguageModel(3, 4, **SMALL))
+    asked = []
+    for module in (language_model, ecdc):
+        monkeypatch.setattr(module, "load_language_model", lambda name: asked.append(name) or lm)
+    write(tmp_path / "a.wav", torch.randn(4_000) * 0.1, 24_000)
+    made = []
+    for extra in ((), ("--lm",)):
+        target, wav = tmp_path / f"a{len(extra)}.ecdc", tmp_path / f"a{len(extra)}.wav"
+        result = vocable(
+            "encode", tmp_path / "a.wav", "-o", target, "--codec", folder, "--codebooks", "2", *extra
+        )
+        assert result.exit_code == 0, result.output
+        result = vocable("decode", target, "-o", wav, "--codec", folder)
+        assert result.exit_code == 0, result.output
+        assert info(wav) == (24_000, 1, 4_000)
+        made.append(read(wav)[0])
+        said = vocable("info", target).stdout
+        assert "encodec-24khz" in said
+        assert "1 x 2 x 13 (signals x codebooks x frames)" in said
+        assert ("language model" if extra else "packed") in said
+    assert torch.equal(*made)
+    assert set(asked) == {"encodec-24khz"}
+    assert vocable("encode", tmp_path / "a.wav", "-o", tmp_path / "a.voc", "--lm").exit_code == 2
+    (tmp_path / "bad.ecdc").write_bytes(b"ECDC")
+    assert vocable("info", tmp_path / "bad.ecdc").exit_code == 1
+    assert vocable("decode", tmp_path / "bad.ecdc", "-o", tmp_path / "b.wav").exit_code == 1

@@ -52,18 +52,26 @@ def read(path: str | Path, lm: LanguageModel | None = None) -> Tokens:
     """
     data = Path(path).read_bytes()
     try:
-        header, start = ecdc_header.parse(data)
-        if header.entropy_coded and lm is None:
-            lm = load_language_model(header.kind.codec)
-        return _decode(data, start, header, lm if header.entropy_coded else None)
+        found, start = ecdc_header.parse(data)
+        if found.entropy_coded and lm is None:
+            lm = load_language_model(found.kind.codec)
+        return _decode(data, start, found, lm if found.entropy_coded else None)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _decode(data: bytes, position: int, header: Header, lm: LanguageModel | None) -> Tokens:
+def header(path: str | Path) -> Header:
+    """What the file `path` says that it holds; ValueError where it is not one."""
+    try:
+        return ecdc_header.parse(Path(path).read_bytes())[0]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _decode(data: bytes, position: int, found: Header, lm: LanguageModel | None) -> Tokens:
     """The segments from the byte `position` on."""
-    kind, books = header.kind, header.num_codebooks
-    counts = kind.frames(header.length)
+    kind, books = found.kind, found.num_codebooks
+    counts = kind.frames(found.length)
     codes, scales = [], []
     for count in counts:
         if kind.segment:
@@ -82,7 +90,7 @@ def _decode(data: bytes, position: int, header: Header, lm: LanguageModel | None
         raise ValueError(f"{len(data) - position} bytes follow the last code; accepted: 0")
     return Tokens(
         torch.cat(codes, dim=-1)[None],
-        torch.tensor([header.length]),
+        torch.tensor([found.length]),
         kind.sample_rate,
         HOP,
         (2**BITS,) * books,
