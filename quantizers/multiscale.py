@@ -83,6 +83,7 @@ class MultiScaleRVQ(Quantizer):
 
     def levels_of(self, codes: Tensor) -> list[Tensor]:
         """Codes (B, K, N) as one (B, N * strides[0] / stride) a level, coarse to fine: SNAC's own form."""
+        self.check_num_codebooks(codes.shape[1])
         return [codes[:, slots].transpose(1, 2).flatten(1) for slots in self.slots]
 
     def codes_of(self, levels: Sequence[Tensor]) -> Tensor:

@@ -10,15 +10,9 @@ from vocable.codecs.backbones.conv import Conv1d
 class DepthwiseConv1d(Conv1d):
     """Convolution of each channel with its own kernel, stride 1, weight norm: (B, C, T) -> (B, C, T)."""
 
-    def __init__(self, channels: int, kernel_size: int, dilation: int = 1, causal: bool = False) -> None:
+    def __init__(self, channels: int, kernel_size: int, dilation: int = 1) -> None:
         super().__init__(
-            channels,
-            channels,
-            kernel_size,
-            dilation=dilation,
-            groups=channels,
-            causal=causal,
-            weight_norm=True,
+            channels, channels, kernel_size, dilation=dilation, groups=channels, weight_norm=True
         )
 
     def _convolve(self, x: Tensor, padding: int = 0) -> Tensor:

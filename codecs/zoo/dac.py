@@ -1,5 +1,6 @@
 """DAC, the Descript Audio Codec (https://arxiv.org/abs/2306.06546)."""
 
+import math
 from typing import Any
 
 from torch import Tensor
@@ -68,7 +69,7 @@ def _published(name: str, asset: str, parameters: int, **options: Any) -> Publis
         licence_source="https://github.com/descriptinc/descript-audio-codec#weights",
         paper="https://arxiv.org/abs/2306.06546",
         sample_rate=options["sample_rate"],
-        hop_length=512 if options["sample_rate"] == 44100 else 320,
+        hop_length=math.prod(options["strides"]),
         codebook_sizes=(1024,) * options["num_codebooks"],
         parameters=parameters,
     )

@@ -1,5 +1,6 @@
 """SNAC, the multi-scale neural audio codec (https://arxiv.org/abs/2410.14411)."""
 
+import math
 from typing import Any
 
 from torch import Tensor
@@ -52,8 +53,6 @@ def state(checkpoint: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _published(name: str, parameters: int, **options: Any) -> Published:
     repo = f"hubertsiuzdak/{name.replace('-', '_')}"
-    fine = 512 if options["sample_rate"] == 24000 else 384
-    slots = sum(options["vq_strides"])
     return Published(
         name=name,
         build=snac,
@@ -64,8 +63,8 @@ def _published(name: str, parameters: int, **options: Any) -> Published:
         licence_source=f"https://huggingface.co/{repo}",
         paper="https://arxiv.org/abs/2410.14411",
         sample_rate=options["sample_rate"],
-        hop_length=fine * options["vq_strides"][0],
-        codebook_sizes=(4096,) * slots,
+        hop_length=math.prod(options["strides"]) * options["vq_strides"][0],
+        codebook_sizes=(4096,) * sum(options["vq_strides"]),
         parameters=parameters,
     )
 
