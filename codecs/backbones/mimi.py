@@ -5,7 +5,10 @@ from torch import Tensor
 
 from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, State, Stateful
 from vocable.codecs.backbones.seanet import SEANetDecoder, SEANetEncoder
+from vocable.codecs.backbones.tiles import in_tiles
 from vocable.codecs.backbones.transformer import CausalTransformer
+
+TILE = 64  # SEANet frames at a time, 2.6 s: the activations of Mimi's widest layers are then 16 MB
 
 
 class MimiEncoder(Stateful):
@@ -26,7 +29,7 @@ class MimiEncoder(Stateful):
     def forward(self, wav: Tensor, state: State = None) -> tuple[Tensor, State]:
         """wav (B, C, T), T of 1 or more; where it is no multiple of `hop_length`, this chunk is the last."""
         seanet, transformer, down = state if state is not None else (None, None, None)
-        x, seanet = self.seanet(wav, seanet)
+        x, seanet = in_tiles(self.seanet, wav, seanet, TILE * self.seanet.hop_length)
         x, transformer = self.transformer(x, transformer)
         z, down = self.down(x, down)
         return z, [seanet, transformer, down]
@@ -52,5 +55,5 @@ class MimiDecoder(Stateful):
         up, transformer, seanet = state if state is not None else (None, None, None)
         x, up = self.up(z, up)
         x, transformer = self.transformer(x, transformer)
-        wav, seanet = self.seanet(x, seanet)
+        wav, seanet = in_tiles(self.seanet, x, seanet, TILE)
         return wav, [up, transformer, seanet]

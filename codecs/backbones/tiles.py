@@ -1,0 +1,20 @@
+"""Causal layers over long signals, piece after piece, so that what they compute stays in the cache."""
+
+import torch
+from torch import Tensor
+
+from vocable.codecs.backbones.conv import State, Stateful
+
+
+def in_tiles(layer: Stateful, x: Tensor, state: State, length: int) -> tuple[Tensor, State]:
+    """What `layer(x, state)` gives, computed from `length` steps of x (B, C, T) at a time.
+
+    Only where it helps: on a CPU, without gradient. Memory no longer grows with the signal.
+    """
+    if x.shape[-1] <= length or x.device.type != "cpu" or torch.is_grad_enabled():
+        return layer(x, state)
+    parts = []
+    for tile in x.split(length, dim=-1):
+        y, state = layer(tile, state)
+        parts.append(y)
+    return torch.cat(parts, dim=-1), state
