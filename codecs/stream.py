@@ -37,6 +37,7 @@ class Stream:
         self.encoder_state: Any = None
         self.decoder_state: Any = None
         self.rest: Tensor | None = None
+        self.held: Tensor | None = None
 
     @torch.no_grad()
     def encode(self, chunk: Tensor) -> Tensor:
@@ -51,17 +52,24 @@ class Stream:
         chunk = check_samples(chunk.float(), "chunk")
         wav = chunk if self.rest is None else torch.cat([self.rest, chunk], -1)
         whole = wav.shape[-1] - wav.shape[-1] % self.hop_length
+        if self.encoder_state is None and whole < _first(self.encoder) * self.hop_length:
+            whole = 0
         self.rest = wav[..., whole:]
         return self._codes(wav[..., :whole])
 
     @torch.no_grad()
-    def decode(self, codes: Tensor) -> Tensor:
-        """The next codes (B, K, n), any n, to their samples (B, C, n * hop_length).
+    def decode(self, codes: Tensor, final: bool = False) -> Tensor:
+        """The next codes (B, K, n), any n, to the samples (B, C, T) that they make known.
 
+        T is n * hop_length, but where a codec mirrors the start of the signal (EnCodec), which takes some
+        frames: there the first ones come together. final: these codes are the last, hold nothing back.
         ValueError for codes of another shape or dtype, or out of range.
         """
         self.quantizer.check_codes(codes)
-        if not codes.shape[-1]:  # what `encode` gives for a chunk short of a frame
+        codes = codes if self.held is None else torch.cat([self.held, codes], -1)
+        few = self.decoder_state is None and codes.shape[-1] < _first(self.decoder) and not final
+        self.held = codes if few else None
+        if few or not codes.shape[-1]:  # `encode` gives no frame for a chunk short of one
             return torch.zeros(len(codes), self.channels, 0, device=codes.device)
         with torch.autocast(codes.device.type, enabled=False):
             wav, self.decoder_state = self.decoder(self.quantizer.decode(codes), self.decoder_state)
@@ -69,7 +77,7 @@ class Stream:
 
     @torch.no_grad()
     def flush(self) -> Tensor:
-        """The codes (B, K, 0 or 1) of the samples still held, padded as a signal's end. Ends the signal."""
+        """The codes (B, K, n) of the samples still held, padded as a signal's end. Ends the signal."""
         if self.rest is None:
             raise ValueError("flush before any chunk; accepted: flush after encode")
         codes = self._codes(self.pad(self.rest) if self.rest.shape[-1] else self.rest)
@@ -82,3 +90,8 @@ class Stream:
         with torch.autocast(wav.device.type, enabled=False):  # as in Codec.encode: the same codes
             z, self.encoder_state = self.encoder(wav, self.encoder_state)
             return self.quantizer.encode(z, self.num_codebooks)
+
+
+def _first(part: nn.Module) -> int:
+    """The frames that the first chunk must have, for layers that mirror the start of the signal."""
+    return getattr(part, "first_frames", 1)

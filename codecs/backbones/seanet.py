@@ -82,6 +82,10 @@ class Layers:
         """The residual units at one rate."""
         return [ResidualUnit(dim, self, self.dilation_base**i) for i in range(self.residual)]
 
+    def mirrored(self, kernel: int) -> int:
+        """The steps that a causal layer of this kernel must have before it can mirror the signal's start."""
+        return kernel if self.pad_mode == "reflect" else 1
+
     def _norm(self, channels: int) -> nn.Module | None:
         return nn.GroupNorm(1, channels) if self.norm == "group" else None
 
@@ -139,6 +143,7 @@ class SEANetEncoder(Stateful):
         self.layers = Sequential(*parts)
         self.hop_length = math.prod(strides)
         self.causal = self.layers.causal
+        self.first_frames = make.mirrored(last_kernel)
 
     def pad(self, wav: Tensor) -> Tensor:
         """`wav` as it is: each layer pads what it gets."""
@@ -181,6 +186,7 @@ class SEANetDecoder(Stateful):
         self.layers = Sequential(*parts)
         self.hop_length = math.prod(strides)
         self.causal = self.layers.causal
+        self.first_frames = make.mirrored(7)
 
     def forward(self, z: Tensor, state: State = None) -> tuple[Tensor, State]:
         """z (B, D, N) to (B, C, N * hop_length)."""
