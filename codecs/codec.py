@@ -19,12 +19,17 @@ from vocable.quantizers.base import Quantizer
 
 
 class CodecOutput(NamedTuple):
-    """What a training pass gives: wav (B, C, T), codes (B, K, N), the quantizer's loss and metrics."""
+    """What a training pass gives: wav (B, C, T), codes (B, K, N), the quantizer's loss and metrics.
+
+    z: quantized latents (B, D, N). first: those of the first codebook alone, where the quantizer gives them.
+    """
 
     wav: Tensor
     codes: Tensor
     loss: Tensor
     metrics: dict[str, Tensor]
+    z: Tensor | None = None
+    first: Tensor | None = None
 
 
 class Codec(nn.Module):
@@ -89,7 +94,14 @@ class Codec(nn.Module):
         z, _ = self.encoder(self.pad(wav))
         quantized = self.quantizer(z, num_codebooks)
         out, _ = self.decoder(quantized.z)
-        return CodecOutput(out[..., : wav.shape[-1]], quantized.codes, quantized.loss, quantized.metrics)
+        return CodecOutput(
+            out[..., : wav.shape[-1]],
+            quantized.codes,
+            quantized.loss,
+            quantized.metrics,
+            quantized.z,
+            quantized.first,
+        )
 
     def encode(
         self,

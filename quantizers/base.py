@@ -13,12 +13,14 @@ class Quantized(NamedTuple):
     codes: (B, K, N) int64.
     loss: scalar, the quantizer's own training loss (commitment, codebook), already weighted.
     metrics: scalars to log, detached.
+    first: latent (B, D, N) of the first codebook alone, for a recipe to teach; None: not told apart from z.
     """
 
     z: Tensor
     codes: Tensor
     loss: Tensor
     metrics: dict[str, Tensor]
+    first: Tensor | None = None
 
 
 class Quantizer(nn.Module):

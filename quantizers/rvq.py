@@ -39,18 +39,20 @@ class RVQ(Quantizer):
         counts = counts.to(z.device)
         with torch.autocast(z.device.type, enabled=False):
             x = z.to(self._layer(0).table.dtype)
-            residual, out, loss, codes = x, torch.zeros_like(x), x.new_zeros(()), []
+            residual, first, out, loss, codes = x, x, torch.zeros_like(x), x.new_zeros(()), []
             for k in range(used):
                 keep = counts > k
                 # A codebook's loss must reach x past the codebooks before it. Through their straight-through
                 # outputs the residual's gradient cancels, and only the first would pull the latent closer.
                 step = self._layer(k).step(straight_through(residual, x), residual, keep)
                 residual = residual - step.z
+                first = step.z if k == 0 else first
                 out = out + step.z * keep[:, None, None]
                 loss = loss + (step.loss * keep).mean() / used
                 codes.append(step.codes)
         stacked = torch.stack(codes, dim=1)
-        return Quantized(out.to(z.dtype), stacked, loss, usage(stacked, self.codebook_sizes))
+        metrics = usage(stacked, self.codebook_sizes)
+        return Quantized(out.to(z.dtype), stacked, loss, metrics, first.to(z.dtype))
 
     def encode(self, z: Tensor, num_codebooks: int | None = None) -> Tensor:
         used = self.check_num_codebooks(num_codebooks)

@@ -40,7 +40,8 @@ class SplitRVQ(Quantizer):
             x = z.to(self.first_in.weight.dtype)
             narrow = self.first_in(x)
             part = self.first(narrow, of_first)
-            out = self.first_out(torch.where(bare, narrow, part.z))
+            first = self.first_out(part.z)
+            out = torch.where(bare, self.first_out(narrow), first)
             codes, loss = part.codes, part.loss
             if of_rest != 0:
                 narrow = self.rest_in(x)
@@ -48,7 +49,8 @@ class SplitRVQ(Quantizer):
                 out = out + self.rest_out(torch.where(bare, narrow, part.z))
                 codes = torch.cat([codes, part.codes], dim=1)
                 loss = torch.lerp(loss, part.loss, part.codes.shape[1] / codes.shape[1])
-        return Quantized(out.to(z.dtype), codes, loss, usage(codes, self.codebook_sizes))
+        metrics = usage(codes, self.codebook_sizes)
+        return Quantized(out.to(z.dtype), codes, loss, metrics, first.to(z.dtype))
 
     def encode(self, z: Tensor, num_codebooks: int | None = None) -> Tensor:
         of_first, of_rest = self._counts(num_codebooks)

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from vocable.codecs.codec import Codec
 from vocable.losses.balancer import Balancer
 from vocable.recipes.adversary import Adversary
+from vocable.recipes.distillation import Distillation
 from vocable.recipes.ema import average_of
 from vocable.recipes.progress import Progress
 from vocable.recipes.terms import Term
@@ -20,7 +21,9 @@ from vocable.recipes.validation import Validation
 from vocable.recipes.warmup import autoencode
 
 # state that a resumed run may lack, or no longer need
-REPLACEABLE = ("term_modules.", "discriminator.", "balancer.")
+REPLACEABLE = ("term_modules.", "discriminator.", "balancer.", "distillation.")
+# nothing in a loss or a teacher is trained here, and they may be large
+UNSAVED = ("term_modules.", "distillation.teacher.")
 
 
 class CodecTraining(LightningModule):
@@ -29,6 +32,7 @@ class CodecTraining(LightningModule):
     terms: the reconstruction losses by name. optimizer: makes one from parameters, for the codec and for the
     discriminator. schedule: the learning rate's factor at a step. adversary: a discriminator with its losses.
     balancer: EnCodec's, whose weights then stand in for the terms' own.
+    distillation: a teacher of the latents; the head that it needs is trained along.
     quantize_from: the step before which the quantizer is left out.
     accumulate: the parts that a batch is cut into, where memory is short. clip: of the gradient's norm.
     validate_codebooks: how many codebooks validation decodes; 0 is all.
@@ -42,6 +46,7 @@ class CodecTraining(LightningModule):
         schedule: Callable[[int], float],
         adversary: Adversary | None = None,
         balancer: Balancer | None = None,
+        distillation: Distillation | None = None,
         quantize_from: int = 0,
         ema_decay: float = 0.999,
         clip: float = 1.0,
@@ -54,7 +59,7 @@ class CodecTraining(LightningModule):
         self.automatic_optimization = False
         self.codec, self.ema = codec, average_of(codec, ema_decay)
         self.terms, self.term_modules = terms, nn.ModuleDict(terms)  # registered, to follow the device
-        self.adversary, self.balancer = adversary, balancer
+        self.adversary, self.balancer, self.distillation = adversary, balancer, distillation
         self.discriminator = adversary.discriminator if adversary else None
         self.optimizer, self.schedule, self.quantize_from = optimizer, schedule, quantize_from
         self.clip, self.accumulate, self.seed = clip, accumulate, seed
@@ -68,8 +73,10 @@ class CodecTraining(LightningModule):
         return cast(Codec, self.ema.module)
 
     def configure_optimizers(self) -> list[Optimizer]:
-        models = [self.codec] if self.discriminator is None else [self.codec, self.discriminator]
-        return [self.optimizer(model.parameters()) for model in models]
+        trained = [self._generator]
+        if self.discriminator is not None:
+            trained.append(list(self.discriminator.parameters()))
+        return [self.optimizer(parameters) for parameters in trained]
 
     def training_step(self, batch: Tensor, batch_idx: int) -> None:
         """One step of the discriminator, where there is one, and one of the generator."""
@@ -87,17 +94,21 @@ class CodecTraining(LightningModule):
                 self.manual_backward(loss / len(parts))
                 _add(logs, {"discriminator": loss}, len(parts))
                 if i + 1 == len(parts):
-                    self._update(rest[0], adversary.discriminator, logs, "discriminator")
+                    parameters = list(adversary.discriminator.parameters())
+                    self._update(rest[0], parameters, logs, "discriminator")
             losses = self._losses(wav, wav_hat, step, adversary)
             total = self._total(losses, wav_hat, step, adversary) + out.loss
+            if self.distillation is not None:
+                losses["distillation"] = self.distillation(out, wav, self.codec)
+                total = total + self.distillation.weight * losses["distillation"]
             self.manual_backward(total / len(parts))
             _add(logs, {"loss": total, **losses, "quantizer": out.loss, **out.metrics}, len(parts))
-        self._update(generator, self.codec, logs, "codec")
+        self._update(generator, self._generator, logs, "codec")
         self.ema.update_parameters(self.codec)
         self.progress.after_step(self, logs, batch.shape[0] * batch.shape[-1] / self.codec.sample_rate)
 
     def on_validation_epoch_start(self) -> None:
-        self.validation = Validation(self.averaged, self.validate_codebooks)
+        self.validation = Validation(self.averaged, self.validate_codebooks, distillation=self.distillation)
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         """Decode an utterance (1, C, T) with the averaged weights and measure it."""
@@ -109,8 +120,8 @@ class CodecTraining(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["codec_config"] = json.dumps(self.codec_config)
         state = checkpoint["state_dict"]
-        for key in [key for key in state if key.startswith("term_modules.")]:
-            del state[key]  # nothing in a loss is trained here, and a semantic one may hold a large model
+        for key in [key for key in state if key.startswith(UNSAVED)]:
+            del state[key]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let losses and the discriminator change between a run's parts; the codec has to fit."""
@@ -120,6 +131,12 @@ class CodecTraining(LightningModule):
                 del state[key]
             elif key not in state:
                 state[key] = own[key]
+
+    @property
+    def _generator(self) -> list[nn.Parameter]:
+        """What the generator's optimizer trains."""
+        parts = [self.codec] if self.distillation is None else [self.codec, self.distillation.head]
+        return [parameter for part in parts for parameter in part.parameters()]
 
     def _seed(self, step: int) -> None:
         """Random numbers by step, not by history: a resumed run draws what an uninterrupted one would."""
@@ -154,9 +171,11 @@ class CodecTraining(LightningModule):
         weights |= adversary.weights_at(step) if adversary else {}
         return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
 
-    def _update(self, optimizer: Any, model: nn.Module, logs: dict[str, Tensor], name: str) -> None:
+    def _update(
+        self, optimizer: Any, parameters: list[nn.Parameter], logs: dict[str, Tensor], name: str
+    ) -> None:
         """Clip, step and forget the gradient; one that is not finite ends the run before it does harm."""
-        norm = nn.utils.clip_grad_norm_(model.parameters(), self.clip)
+        norm = nn.utils.clip_grad_norm_(parameters, self.clip)
         if not torch.isfinite(norm):
             found = ", ".join(f"{key} {float(value):.4g}" for key, value in logs.items())
             raise FloatingPointError(

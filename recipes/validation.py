@@ -10,6 +10,7 @@ from torch import Tensor
 from vocable.codecs.codec import Codec
 from vocable.codecs.measure import measure
 from vocable.codecs.plot import spectrogram
+from vocable.recipes.distillation import Distillation
 
 log = logging.getLogger(__name__)
 
@@ -18,10 +19,17 @@ class Validation:
     """One pass over held-out utterances.
 
     counts: how many codebooks to decode with, each in turn; 0 is all. examples: how many utterances to log.
+    distillation: whose similarity to measure too.
     """
 
-    def __init__(self, codec: Codec, counts: tuple[int, ...] = (0,), examples: int = 4) -> None:
-        self.codec, self.examples = codec, examples
+    def __init__(
+        self,
+        codec: Codec,
+        counts: tuple[int, ...] = (0,),
+        examples: int = 4,
+        distillation: Distillation | None = None,
+    ) -> None:
+        self.codec, self.examples, self.distillation = codec, examples, distillation
         self.counts = [count or codec.num_codebooks for count in counts]
         self.scores: dict[str, list[float]] = {}
         self.hits = [torch.zeros(size, dtype=torch.int64) for size in codec.codebook_sizes]
@@ -42,6 +50,9 @@ class Validation:
             if count == self.counts[0]:
                 for hits, codes in zip(self.hits, out.codes[0].cpu(), strict=False):
                     hits += torch.bincount(codes.flatten(), minlength=len(hits))
+                if self.distillation is not None:
+                    similarity = float(self.distillation.similarity(out, wav, self.codec))
+                    self.scores.setdefault("valid/distillation", []).append(similarity)
             if index < self.examples and isinstance(logger, TensorBoardLogger):
                 show(logger, f"{index}@{count}", wav[0], wav_hat[0], rate, step)
 

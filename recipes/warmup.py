@@ -13,4 +13,4 @@ def autoencode(codec: Codec, wav: Tensor) -> CodecOutput:
     """
     z, _ = codec.encoder(codec.pad(wav))
     out, _ = codec.decoder(z)
-    return CodecOutput(out[..., : wav.shape[-1]], wav.new_zeros(0), out.new_zeros(()), {})
+    return CodecOutput(out[..., : wav.shape[-1]], wav.new_zeros(0), out.new_zeros(()), {}, z, z)

@@ -1,0 +1,52 @@
+"""A speech model as the teacher of a codec's latents, so that tokens say what is said."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vocable.codecs.codec import Codec, CodecOutput
+from vocable.recipes.teachers import Teacher
+
+
+class Distillation(nn.Module):
+    """A loss between a codec's latents, through `head`, and the features of `teacher`.
+
+    loss: of the head's and the teacher's features (B, teacher.dim, N). head: gives them from latents (B, D, N);
+    trained with the codec, and not part of it. of: the latents of the first codebook, or of all.
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        head: nn.Module,
+        weight: float = 1.0,
+        of: Literal["first", "all"] = "first",
+    ) -> None:
+        super().__init__()
+        if of not in ("first", "all"):
+            raise ValueError(f"of is {of!r}; accepted: 'first', 'all'")
+        self.teacher, self.loss, self.head, self.weight, self.of = teacher, loss, head, weight, of
+
+    def forward(self, out: CodecOutput, wav: Tensor, codec: Codec) -> Tensor:
+        """The loss, before its weight, of a codec's output for wav (B, C, T)."""
+        return self.loss(*self._pair(out, wav, codec))
+
+    @torch.no_grad()
+    def similarity(self, out: CodecOutput, wav: Tensor, codec: Codec) -> Tensor:
+        """The mean over the frames of the cosine between what the head gives and the teacher's features."""
+        return F.cosine_similarity(*self._pair(out, wav, codec), dim=1).mean()
+
+    def _pair(self, out: CodecOutput, wav: Tensor, codec: Codec) -> tuple[Tensor, Tensor]:
+        """The student's and the teacher's features, (B, teacher.dim, N) float32."""
+        latents = out.first if self.of == "first" else out.z
+        if latents is None and codec.num_codebooks == 1:
+            latents = out.z
+        if latents is None:
+            name = type(codec.quantizer).__name__
+            raise ValueError(f"{name} doesn't tell its first codebook's latents; accepted: of='all'")
+        features = self.head(latents)
+        return features.float(), self.teacher.features(wav, codec.sample_rate, latents.shape[-1]).float()
