@@ -12,9 +12,9 @@ def split() -> SplitRVQ:
     torch.manual_seed(0)
     quantizer = SplitRVQ(ema_rvq(6, 1, 16), ema_rvq(4, 3, 12), dim=8)
     for part in (quantizer.first, quantizer.rest):
-        for layer in part.layers:
-            layer.inited.fill_(1)
-            layer.embed.normal_()
+        for k in range(part.num_codebooks):
+            part.get_buffer(f"layers.{k}.inited").fill_(1)
+            part.get_buffer(f"layers.{k}.embed").normal_()
     return quantizer.eval()
 
 
@@ -68,12 +68,12 @@ def test_in_training_some_items_stay_unquantized(split: SplitRVQ) -> None:
     split.train()
     z = torch.randn(64, 8, 5)
     bare = split.first_out(split.first_in(z)) + split.rest_out(split.rest_in(z))
-    before = split.first.layers[0].embed_avg.clone()
+    before = split.get_buffer("first.layers.0.embed_avg").clone()
     quantized = split(z)
     same = torch.isclose(quantized.z, bare, atol=1e-6).flatten(1).all(1)
     assert 16 < int(same.sum()) < 48  # of 64: four deviations either way
     assert quantized.codes.shape == (64, 4, 5)
-    assert not torch.equal(split.first.layers[0].embed_avg, before)
+    assert not torch.equal(split.get_buffer("first.layers.0.embed_avg"), before)
     chosen = split(z, 4).z
     assert not torch.isclose(chosen, bare, atol=1e-6).flatten(1).all(1).any()
     assert torch.equal(split.eval()(z).z, split(z).z)

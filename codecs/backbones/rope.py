@@ -53,7 +53,8 @@ def to_pairs(weight: Tensor, heads: int) -> Tensor:
 
 
 def _split(x: Tensor, cos: Tensor) -> tuple[Tensor, Tensor]:
-    return x.split([2 * cos.shape[-1], x.shape[-1] - 2 * cos.shape[-1]], -1)
+    turning = 2 * cos.shape[-1]
+    return x[..., :turning], x[..., turning:]
 
 
 def _join(turned: Tensor, rest: Tensor, x: Tensor) -> Tensor:
