@@ -154,7 +154,7 @@ def test_unpadded_chunks_are_the_whole_away_from_seams(pair: Any) -> None:
 
 
 def test_only_a_dac_opens_them(codec: Codec, pair: Any, some: DacFile) -> None:
-    conv = torch.nn.Identity()
+    conv: Any = torch.nn.Identity()
     conv.hop_length = codec.hop_length
     with pytest.raises(ValueError, match="Identity and DACDecoder of 1 channels; accepted: a DAC"):
         descript.decompress(Codec(conv, codec.quantizer, codec.decoder, RATE), some)

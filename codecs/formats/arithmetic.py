@@ -11,6 +11,7 @@ from torch import Tensor
 
 RANGE_BITS = 24
 _ROUNDOFF = 1e-8  # probabilities are cut to multiples of it
+_WHY = "the file is damaged, or its language model, or the threads that ran it, were others"
 _LEAST = 2  # values of the range for the rarest symbol
 
 
@@ -101,7 +102,7 @@ class Decoder:
         span, offset = self._interval.high - self._interval.low + 1, self._value - self._interval.low
         symbol = int(np.searchsorted(ends, (offset << RANGE_BITS) // span, side="right"))
         if symbol == len(ends) or offset > _last(ends[symbol], span):
-            raise ValueError("the entropy-coded bits fit no code: damaged, or of another language model")
+            raise ValueError(f"the entropy-coded bits fit no code; {_WHY}")
         self._interval.narrow(symbol, ends)
         self._interval.settle()
         self._value &= (1 << self._interval.width) - 1
@@ -110,7 +111,7 @@ class Decoder:
     def _read(self, count: int) -> int:
         """The next `count` bits, the first of them the highest."""
         if self._next + count > 8 * len(self._data):
-            raise ValueError("the entropy-coded bits end too soon: truncated, or of another language model")
+            raise ValueError(f"the entropy-coded bits end too soon; {_WHY}")
         first, last = self._next // 8, (self._next + count + 7) // 8
         # a byte fills from its lowest bit: taken as one little-endian number, the bits come last first
         window = int.from_bytes(self._data[first:last], "little") >> self._next % 8

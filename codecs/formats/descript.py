@@ -39,13 +39,11 @@ def compress(
     input_db = loudness(wav, rate)
     wav = wav * _gain(LOUDNESS - input_db)
     rows = wav[:, None] / wav.abs().amax(-1).clamp(min=1.0)[:, None, None]
-    whole = chunk_seconds is None or rows.shape[-1] <= chunk_seconds * rate
-    if whole:
-        codes = codec.encode(rows, num_codebooks=num_codebooks).codes
-        chunk = codes.shape[-1]
-    else:
+    if chunk_seconds is not None and rows.shape[-1] > chunk_seconds * rate:
         codes, chunk = _encode_chunks(codec, rows, int(chunk_seconds * rate), num_codebooks)
-    return DacFile(codes.cpu(), chunk, length, sample_rate, input_db, padding=whole)
+        return DacFile(codes.cpu(), chunk, length, sample_rate, input_db, padding=False)
+    codes = codec.encode(rows, num_codebooks=num_codebooks).codes
+    return DacFile(codes.cpu(), codes.shape[-1], length, sample_rate, input_db)
 
 
 def decompress(codec: Codec, file: DacFile) -> Tensor:

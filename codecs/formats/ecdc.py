@@ -48,7 +48,8 @@ def read(path: str | Path, lm: LanguageModel | None = None) -> Tokens:
     """The tokens in `path`, on the CPU.
 
     lm: what coded them; None: the official one, from the cache or downloaded, where the file needs one.
-    ValueError where the file is damaged, truncated, not one, or was coded by another language model.
+    ValueError where the file is damaged, truncated, not one, or was coded by another language model, or
+    with another number of threads (`torch.set_num_threads`): see `language_model`.
     """
     data = Path(path).read_bytes()
     try:

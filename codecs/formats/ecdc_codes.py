@@ -37,7 +37,7 @@ def entropy_code(codes: Tensor, lm: LanguageModel) -> bytes:
             coder.push(code, row)
         return frame
 
-    _walk(lm, *codes.shape, push)
+    _walk(lm, len(codes), codes.shape[1], push)
     return coder.finish()
 
 

@@ -60,7 +60,7 @@ def resolve(value: Any) -> Any:
         return value
     try:
         if value.function == "scalar":
-            dtype, data = value.args or ()
+            dtype, data = _a(tuple, value.args)
             return _array((), _dtype(dtype), data).item()
         if value.function == "_reconstruct":
             _, shape, dtype, fortran, data = value.state
