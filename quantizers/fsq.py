@@ -62,7 +62,9 @@ class FSQ(Quantizer):
         """Latents (B, D, N) to coordinates (B, d, N) that round to -(L // 2) .. (L - 1) // 2."""
         if isinstance(self.in_proj, nn.Conv1d):
             z = self.in_proj(z.to(self.in_proj.weight.dtype))
-        z = z.to(torch.promote_types(z.dtype, torch.float32))
+        return self._squash(z.to(torch.promote_types(z.dtype, torch.float32)))
+
+    def _squash(self, z: Tensor) -> Tensor:
         # a little wider than the outermost levels, so that rounding reaches them well before tanh saturates
         half = (self.levels - 1).to(z.dtype) * (1.001 / 2)
         offset = (self.levels % 2 == 0) * 0.5
@@ -87,3 +89,10 @@ class FSQ(Quantizer):
         if isinstance(self.out_proj, nn.Conv1d):
             values = values.to(self.out_proj.weight.dtype)
         return self.out_proj(values)
+
+
+class TwiceBoundedFSQ(FSQ):
+    """FSQ that bounds its coordinates twice, as X-codec2 was trained (https://arxiv.org/abs/2502.04128)."""
+
+    def _squash(self, z: Tensor) -> Tensor:
+        return super()._squash(super()._squash(z))
