@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from vocable.codecs.backbones.bigcodec import BigCodecEncoder
 from vocable.codecs.backbones.conv import State, Stateful, refuse_state
 from vocable.codecs.backbones.dac import DACEncoder
-from vocable.codecs.backbones.fbank import Fbank
+from vocable.codecs.backbones.fbank import fbank
 
 
 class SemanticEncoder(nn.Module):
@@ -39,7 +39,7 @@ class SemanticEncoder(nn.Module):
             raise ValueError(f"layer is {layer}; accepted: 0 to {built.num_hidden_layers}, or None")
         self.dim, self.layer = int(built.hidden_size), layer
         self.model = AutoModel.from_config(built).eval().requires_grad_(False)
-        self.fbank = Fbank() if self.model.main_input_name == "input_features" else None
+        self.takes_fbank = self.model.main_input_name == "input_features"
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
@@ -48,7 +48,7 @@ class SemanticEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, wav: Tensor) -> Tensor:
-        inputs = wav[:, 0] if self.fbank is None else self.fbank(wav[:, 0])
+        inputs = fbank(wav[:, 0]) if self.takes_fbank else wav[:, 0]
         states = self.model(inputs, output_hidden_states=True).hidden_states
         features = torch.stack(states, 1).mean(1) if self.layer is None else states[self.layer]
         return features.transpose(1, 2)
