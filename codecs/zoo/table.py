@@ -14,6 +14,8 @@ FAMILIES = (
     "snac",
     "speechtokenizer",
     "mimi",
+    "xcodec",
+    "xcodec2",
     "bigcodec",
     "wavtokenizer",
     "semanticodec",
