@@ -37,9 +37,10 @@ def test_frames_outside_the_window_have_no_influence() -> None:
 
 def test_gradients_are_those_of_the_dense_mask() -> None:
     leaves = torch.randn(3, 1, 2, 150, 4, dtype=torch.float64, requires_grad=True)
+    q, k, v = leaves
     weights = torch.randn(1, 2, 150, 4, dtype=torch.float64)
     grads = [
-        torch.autograd.grad((f(*leaves, 7, 4) * weights).sum(), leaves)[0] for f in (banded_attention, dense)
+        torch.autograd.grad((f(q, k, v, 7, 4) * weights).sum(), leaves)[0] for f in (banded_attention, dense)
     ]
     torch.testing.assert_close(*grads, rtol=0, atol=1e-12)
 
@@ -54,11 +55,13 @@ def test_no_matrix_of_all_pairs_is_made(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
     for length in (1000, 2000):
-        banded_attention(*torch.randn(3, 1, 1, length, 4), 63, 64)
+        q, k, v = torch.randn(3, 1, 1, length, 4)
+        banded_attention(q, k, v, 63, 64)
     assert max(sizes) <= 128 * 255
     assert sum(sizes) <= 3000 * 256
 
 
 def test_bad_window() -> None:
+    q = torch.randn(1, 1, 5, 4)
     with pytest.raises(ValueError, match="-1 to the left, 2 to the right; accepted: 0 or more"):
-        banded_attention(*torch.randn(3, 1, 1, 5, 4), -1, 2)
+        banded_attention(q, q, q, -1, 2)

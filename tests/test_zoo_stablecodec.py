@@ -285,6 +285,8 @@ def test_bad_arguments() -> None:
         stablecodec(**{**TINY, "head_dim": 6})
     with pytest.raises(ValueError, match="widths are 8 and 16 at stride 1"):
         stablecodec(**TINY, strides=[2, 1])
+    with pytest.raises(ValueError, match=r"strides \[1, 2, 2\]; accepted: one of each"):
+        stablecodec(**TINY, strides=[1, 2, 2])
     encoder = TAAEEncoder((8,), (1,), (2,), 4, 3, head_dim=8)
     with pytest.raises(ValueError, match="length is 12; accepted: positive multiples of 8"):
         encoder(torch.zeros(1, 1, 12))

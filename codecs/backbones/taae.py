@@ -19,9 +19,10 @@ _EPS = 1e-2  # the paper's: silence has so little power that a smaller one would
 class Attention(nn.Module):
     """Attention within a window, queries and keys normalised before half of their channels turn."""
 
-    def __init__(self, dim: int, head_dim: int, window: tuple[int, int]):
+    def __init__(self, dim: int, head_dim: int, window: Sequence[int]):
         super().__init__()
-        self.window, self.head_dim = window, head_dim
+        self.head_dim = head_dim
+        self.left, self.right = window
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.q_norm = nn.LayerNorm(head_dim, eps=1e-6)
         self.k_norm = nn.LayerNorm(head_dim, eps=1e-6)
@@ -31,7 +32,7 @@ class Attention(nn.Module):
         """x (B, N, dim); turn: cosine and sine (N, head_dim / 4) of the positions."""
         q, k, v = rearrange(self.qkv(x), "b n (part h d) -> part b h n d", part=3, d=self.head_dim)
         q, k = rotate_halves(self.q_norm(q), *turn), rotate_halves(self.k_norm(k), *turn)
-        y = banded_attention(q, k, v, *self.window)
+        y = banded_attention(q, k, v, self.left, self.right)
         return self.out(rearrange(y, "b h n d -> b n (h d)"))
 
 
@@ -51,7 +52,7 @@ class GatedMLP(nn.Module):
 class TransformerLayer(nn.Module):
     """Attention and a gated MLP, each behind a LayerNorm, scaled and added to its input; (B, N, dim)."""
 
-    def __init__(self, dim: int, head_dim: int, window: tuple[int, int]):
+    def __init__(self, dim: int, head_dim: int, window: Sequence[int]):
         super().__init__()
         self.attention_norm = nn.LayerNorm(dim, eps=_EPS, bias=False)
         self.attention = Attention(dim, head_dim, window)
@@ -74,7 +75,7 @@ class Transformer(Stateful):
 
     causal = False
 
-    def __init__(self, dim: int, depth: int, head_dim: int, window: tuple[int, int]):
+    def __init__(self, dim: int, depth: int, head_dim: int, window: Sequence[int]):
         super().__init__()
         if head_dim % 4 or dim % head_dim:
             raise ValueError(f"head_dim is {head_dim}; accepted: divisors of {dim} and multiples of 4")
@@ -110,26 +111,24 @@ class TAAEEncoder(Stateful):
         latent_dim: int = 6,
         channels: int = 1,
         head_dim: int = 128,
-        window: tuple[int, int] = (63, 64),
+        window: Sequence[int] = (63, 64),
     ):
         super().__init__()
         self.patch, self.hop_length = patch, patch * math.prod(strides)
         layers: list[nn.Module] = [Conv1d(channels * patch, widths[0], 7, weight_norm=True)]
-        before = widths[0]
-        for width, depth, stride in zip(widths, depths, strides, strict=True):
-            _check_stride(before, width, stride)
+        for before, width, depth, stride in _stages(widths, depths, strides):
             down = (
                 Conv1d(before, width, 2 * stride, stride, weight_norm=True) if stride > 1 else nn.Identity()
             )
-            layers.append(Sequential(down, Transformer(width, depth, head_dim, tuple(window))))
-            before = width
-        layers.append(Conv1d(before, latent_dim, 3, weight_norm=True))
+            layers.append(Sequential(down, Transformer(width, depth, head_dim, window)))
+        layers.append(Conv1d(widths[-1], latent_dim, 3, weight_norm=True))
         self.layers = Sequential(*layers)
 
     def forward(self, wav: Tensor, state: State = None) -> tuple[Tensor, State]:
         """wav (B, C, T), T a multiple of `hop_length`, to (B, D, N)."""
+        refuse_state(state)
         check_multiple(wav.shape[-1], self.hop_length)
-        return self.layers(rearrange(wav, "b c (n p) -> b (c p) n", p=self.patch), state)
+        return self.layers(rearrange(wav, "b c (n p) -> b (c p) n", p=self.patch))
 
 
 class TAAEDecoder(Stateful):
@@ -149,27 +148,36 @@ class TAAEDecoder(Stateful):
         latent_dim: int = 6,
         channels: int = 1,
         head_dim: int = 128,
-        window: tuple[int, int] = (63, 64),
+        window: Sequence[int] = (63, 64),
     ):
         super().__init__()
         self.patch, self.hop_length = patch, patch * math.prod(strides)
         layers: list[nn.Module] = [Conv1d(latent_dim, widths[-1], 3, weight_norm=True)]
-        afters = (widths[0], *widths[:-1])
-        stages = list(zip(widths, afters, depths, strides, strict=True))
-        for width, after, depth, stride in reversed(stages):
-            _check_stride(width, after, stride)
+        for after, width, depth, stride in reversed(_stages(widths, depths, strides)):
             up = ConvTranspose1d(width, after, 2 * stride, stride, weight_norm=True)
-            transformer = Transformer(width, depth, head_dim, tuple(window))
+            transformer = Transformer(width, depth, head_dim, window)
             layers.append(Sequential(transformer, up if stride > 1 else nn.Identity()))
         layers.append(Conv1d(widths[0], channels * patch, 7, weight_norm=True, bias=False))
         self.layers = Sequential(*layers)
 
     def forward(self, z: Tensor, state: State = None) -> tuple[Tensor, State]:
         """z (B, D, N) to (B, C, N * hop_length)."""
-        x, state = self.layers(z, state)
-        return rearrange(x, "b (c p) n -> b c (n p)", p=self.patch), state
+        refuse_state(state)
+        x, _ = self.layers(z)
+        return rearrange(x, "b (c p) n -> b c (n p)", p=self.patch), None
 
 
-def _check_stride(width: int, other: int, stride: int) -> None:
-    if stride == 1 and width != other:
-        raise ValueError(f"widths are {width} and {other} at stride 1; accepted: two alike, it has no layer")
+def _stages(
+    widths: Sequence[int], depths: Sequence[int], strides: Sequence[int]
+) -> list[tuple[int, int, int, int]]:
+    """Each stage's width outside its convolution and inside, depth, and stride, from the waveform inwards."""
+    if not 0 < len(widths) == len(depths) == len(strides):
+        found = f"widths are {widths}, depths {depths}, strides {strides}"
+        raise ValueError(f"{found}; accepted: one of each for one or more stages")
+    stages = list(zip((widths[0], *widths[:-1]), widths, depths, strides, strict=True))
+    for outer, width, _, stride in stages:
+        if stride == 1 and outer != width:
+            raise ValueError(
+                f"widths are {outer} and {width} at stride 1; accepted: two alike, it has no convolution"
+            )
+    return stages

@@ -63,8 +63,7 @@ def stablecodec(
         decoder's output is brought back to the input's loudness; bare codes decode at -20 LUFS.
     widths, depths, strides, patch, head_dim, window: see `TAAEEncoder`.
     """
-    first, last = window
-    sizes = (tuple(widths), tuple(depths), tuple(strides), patch, latent_dim, 1, head_dim, (first, last))
+    sizes = (widths, depths, strides, patch, latent_dim, 1, head_dim, window)
     parts = TAAEEncoder(*sizes), quantizer(bottleneck, latent_dim, levels), TAAEDecoder(*sizes)
     return NormalizingCodec(*parts, SAMPLE_RATE) if normalize else Codec(*parts, SAMPLE_RATE)
 

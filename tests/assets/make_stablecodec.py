@@ -56,6 +56,16 @@ def banded(self: Any, q: Tensor, k: Tensor, v: Tensor, **options: Any) -> Tensor
     return F.scaled_dot_product_attention(q, k, v, attn_mask=(ahead >= -left) & (ahead <= right))
 
 
+def replace(module: ModuleType, name: str, value: Any) -> None:
+    vars(module)[name] = value
+
+
+def read(path: str) -> tuple[Tensor, int]:
+    """What torchaudio.load gives, which needs one more package."""
+    wav, rate = soundfile.read(path, dtype="float32")
+    return torch.from_numpy(wav)[None], rate
+
+
 def tiny_codec(folder: Path) -> tuple[Any, dict[str, Any]]:
     """The official StableCodec of a tiny config, with heads of 8 and lively weights that half holds."""
     transformer, autoencoders = (
@@ -63,7 +73,7 @@ def tiny_codec(folder: Path) -> tuple[Any, dict[str, Any]]:
     )
     block = transformer.TransformerBlock
     transformer.Attention.apply_attn = banded
-    autoencoders.TransformerBlock = lambda dim, dim_heads, **options: block(dim, dim_heads=8, **options)
+    replace(autoencoders, "TransformerBlock", lambda dim, dim_heads, **rest: block(dim, dim_heads=8, **rest))
     quantizer = {"dim": 6, "levels": 17, "num_codebooks": 1, "noise_dropout": 0.05}
     model = {
         "encoder": {"type": "taae", "config": {"in_channels": 4, **TINY, **SHARED}},
@@ -78,7 +88,7 @@ def tiny_codec(folder: Path) -> tuple[Any, dict[str, Any]]:
     (folder / "config.json").write_text(json.dumps(config))
     # it moved; the codec's package still looks for it where it was
     training, models = (import_module(f"stable_audio_tools.{name}.utils") for name in ("training", "models"))
-    training.copy_state_dict = models.copy_state_dict
+    replace(training, "copy_state_dict", models.copy_state_dict)
     codec = import_module("stable_codec.model").StableCodec(model_config_path=str(folder / "config.json"))
     for name, weight in codec.model.named_parameters():
         if name.endswith("weight_g"):
@@ -107,10 +117,7 @@ def golden(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     recording = HERE.parents[1] / "codecs" / "pretrained" / "librivox.flac"
     speech = soundfile.read(recording, dtype="int16", start=20000, frames=6501)[0]
     soundfile.write(folder / "speech.wav", speech, 16000)
-    import_module("torchaudio").load = lambda path: (
-        torch.from_numpy(soundfile.read(path, dtype="float32")[0])[None],
-        soundfile.info(path).samplerate,
-    )
+    replace(import_module("torchaudio"), "load", read)
     inputs = {"noise": (0.3 * torch.randn(2, 1, 304)).half().float(), "file": str(folder / "speech.wav")}
     found |= {"noise.wav": inputs["noise"], "file.wav": torch.from_numpy(speech)}
     for name, wav in inputs.items():
@@ -120,12 +127,11 @@ def golden(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             latents, tokens = codec.encode(wav, posthoc_bottleneck=bool(preset))
             audio = codec.decode(tokens, posthoc_bottleneck=bool(preset))
             codes = torch.cat(tokens, -1) if preset else tokens
+            found[f"{name}.latents"] = latents
             key = f"{name}.{preset.split('_')[0] if preset else 'training'}"
             found[f"{key}.codes"] = codes.transpose(1, 2).int()
             if name == "noise" or preset == PRESETS[1]:
                 found[f"{key}.audio"] = audio
-        if name == "noise":
-            found["noise.latents"] = latents
     return {key: value.clone().contiguous() for key, value in found.items()}, config
 
 
