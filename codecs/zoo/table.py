@@ -18,6 +18,7 @@ FAMILIES = (
     "xcodec2",
     "bigcodec",
     "wavtokenizer",
+    "stablecodec",
     "semanticodec",
 )
 
