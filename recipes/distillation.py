@@ -14,8 +14,9 @@ from vocable.recipes.teachers import Teacher
 class Distillation(nn.Module):
     """A loss between a codec's latents, through `head`, and the features of `teacher`.
 
-    loss: of the head's and the teacher's features (B, teacher.dim, N). head: gives them from latents (B, D, N);
-    trained with the codec, and not part of it. of: the latents of the first codebook, or of all.
+    loss: of the head's features and the teacher's, both (B, teacher.dim, N). head: latents (B, D, N) to
+    features; trained along with the codec, of which it is no part. of: the latents of the first codebook, or
+    of all.
     """
 
     def __init__(
