@@ -1,8 +1,9 @@
 """Stable Codec, a transformer autoencoder for speech at 25 frames a second (https://arxiv.org/abs/2411.19842).
 
-The sizes are the paper's (section 3.1): patches of 320 samples, 8 layers, a stride of 2, 20 layers, all 1024
-wide, a window of 128 frames, and 950 million parameters in all. The hub's model_config.json, which comes with
-the weights, is compared with them, so that a mistake is an error and not another codec.
+The sizes are the paper's description: patches of 320 samples, 8 layers, a stride of 2, 20 layers, all 1024
+wide, and a window of 128 frames, which make 953 million parameters where it says about 950. The exact file,
+model_config.json, is on the hub with the weights, behind its licence. It is compared with them when weights
+are converted, so that a mistake here is an error and not another codec.
 """
 
 import inspect
