@@ -14,7 +14,7 @@ class ResidualFSQ(Quantizer):
     """tanh(z) on the lattice of the first stage, what is left over on that of the next, and so on.
 
     One codebook a stage, with nothing to learn: it can replace the quantizer of a codec trained with
-    `DitheredFSQ`, at another bit rate (https://arxiv.org/abs/2411.19842, section 2.3). In float64, where no
+    `DitheredFSQ`, at another bit rate (https://arxiv.org/abs/2411.19842). In float64, where no
     residual falls to the wrong side of a rounding.
 
     levels: of each of the D coordinates, for each stage. scales: half the width of each stage's lattice.
