@@ -5,6 +5,7 @@ A discriminator gives a list over its sub-discriminators of feature maps, the la
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -28,6 +29,11 @@ def hinge_generator_loss(fake: list[Tensor]) -> Tensor:
     return -torch.stack([f.float().mean() for f in fake]).mean()
 
 
+def clamped_hinge_generator_loss(fake: list[Tensor]) -> Tensor:
+    """Mean over sub-discriminators of max(0, 1 - fake) (EnCodec's paper, vocos)."""
+    return torch.stack([(1 - f.float()).relu().mean() for f in fake]).mean()
+
+
 def least_squares_discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """Sum over sub-discriminators of (1 - real)^2 + fake^2 (HiFi-GAN, https://arxiv.org/abs/2010.05646)."""
     check_pairs(real, fake)
@@ -44,28 +50,42 @@ def least_squares_generator_loss(fake: list[Tensor]) -> Tensor:
 
 def feature_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
     """L1 distance summed over feature maps and sub-discriminators (HiFi-GAN, DAC); no gradient to `real`."""
-    return torch.stack([torch.stack(distances).sum() for distances, _ in compare(real, fake)]).sum()
+    return torch.stack(
+        [torch.stack([distance(*pair) for pair in pairs]).sum() for pairs in zipped(real, fake)]
+    ).sum()
+
+
+def mean_feature_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
+    """L1 distance, the mean over feature maps and then sub-discriminators (audiocraft's EnCodec, SoundStream,
+    X-codec, Stable Codec); no gradient to `real`."""
+    return torch.stack(
+        [torch.stack([distance(*pair) for pair in pairs]).mean() for pairs in zipped(real, fake)]
+    ).mean()
 
 
 def relative_feature_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
-    """L1 distance of each feature map over the mean magnitude of its real one, the mean over maps and
-    sub-discriminators (EnCodec); no gradient to `real`."""
+    """L1 distance of each feature map over the mean magnitude of its real one, the mean over maps and then
+    sub-discriminators (EnCodec's paper); no gradient to `real`."""
     means = [
-        torch.stack([d / s.clamp(min=1e-8) for d, s in zip(distances, scales, strict=True)]).mean()
-        for distances, scales in compare(real, fake)
+        torch.stack(
+            [distance(r, f) / r.detach().float().abs().mean().clamp(min=1e-8) for r, f in pairs]
+        ).mean()
+        for pairs in zipped(real, fake)
     ]
     return torch.stack(means).mean()
 
 
-def compare(real: list[list[Tensor]], fake: list[list[Tensor]]) -> list[tuple[list[Tensor], list[Tensor]]]:
-    """For each sub-discriminator, the L1 distance of every feature map and its real one's mean magnitude."""
+def distance(real: Tensor, fake: Tensor) -> Tensor:
+    """Mean absolute difference of two maps, in float32."""
+    return F.l1_loss(fake.float(), real.detach().float())
+
+
+def zipped(real: list[list[Tensor]], fake: list[list[Tensor]]) -> list[list[tuple[Tensor, Tensor]]]:
+    """For each sub-discriminator, the pairs of its real and fake feature maps."""
     check_pairs(real, fake)
-    results = []
     for real_maps, fake_maps in zip(real, fake, strict=True):
         check_pairs(real_maps, fake_maps)
-        pairs = [(r.detach().float(), f.float()) for r, f in zip(real_maps, fake_maps, strict=True)]
-        results.append(([(r - f).abs().mean() for r, f in pairs], [r.abs().mean() for r, _ in pairs]))
-    return results
+    return [list(zip(*maps, strict=True)) for maps in zip(real, fake, strict=True)]
 
 
 def check_pairs(real: list, fake: list) -> None:

@@ -1,5 +1,7 @@
 """What all discriminators are made of: weight-normalised convolutions whose every output is a feature map."""
 
+from typing import Literal
+
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
@@ -7,11 +9,18 @@ Pair = tuple[int, int]
 
 
 def conv2d(
-    in_channels: int, out_channels: int, kernel: Pair, stride: Pair = (1, 1), dilation: Pair = (1, 1)
+    in_channels: int,
+    out_channels: int,
+    kernel: Pair,
+    stride: Pair = (1, 1),
+    dilation: Pair = (1, 1),
+    pad_mode: Literal["zeros", "reflect"] = "zeros",
 ) -> nn.Module:
-    """A weight-normalised convolution that pads its odd kernel on both sides alike."""
+    """A weight-normalised convolution that pads half of its kernel on both sides."""
     padding = (kernel[0] // 2 * dilation[0], kernel[1] // 2 * dilation[1])
-    return weight_norm(nn.Conv2d(in_channels, out_channels, kernel, stride, padding, dilation))
+    return weight_norm(
+        nn.Conv2d(in_channels, out_channels, kernel, stride, padding, dilation, padding_mode=pad_mode)
+    )
 
 
 class FeatureMaps(nn.ModuleList):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vocable.losses.stft import STFT, Framing
 
-MelScale = Literal["slaney", "htk"]
+MelScale = Literal["slaney", "htk", "htk-area"]
 
 
 def mel_filterbank(
@@ -16,7 +16,8 @@ def mel_filterbank(
 ) -> Tensor:
     """Triangular mel filters (n_fft / 2 + 1, n_mels), up to half the sample rate.
 
-    "slaney" filters have equal areas (librosa's default), "htk" ones equal heights (torchaudio's).
+    "slaney" filters have equal areas (librosa's default), "htk" ones equal heights (torchaudio's);
+    "htk-area" ones have HTK's frequencies and equal areas.
     """
     from torchaudio.functional import melscale_fbanks  # of the train extra, so not before it is needed
 
@@ -29,8 +30,8 @@ def mel_filterbank(
             f_max=sample_rate / 2,
             n_mels=n_mels,
             sample_rate=sample_rate,
-            norm="slaney" if scale == "slaney" else None,
-            mel_scale=scale,
+            norm=None if scale == "htk" else "slaney",
+            mel_scale="slaney" if scale == "slaney" else "htk",
         )
 
 
@@ -46,9 +47,11 @@ class MelSpectrogram(nn.Module):
         power: int = 1,
         framing: Framing = "center",
         normalized: bool = False,
+        window_length: int | None = None,
     ):
         super().__init__()
-        self.stft = STFT(2 * (filters.shape[0] - 1), hop_length, framing, normalized)
+        n_fft = 2 * (filters.shape[0] - 1)
+        self.stft = STFT(n_fft, hop_length, framing, normalized, window_length)
         self.power = power
         self.register_buffer("filters", filters, persistent=False)
 

@@ -10,10 +10,13 @@ class PeriodDiscriminator(nn.Module):
     """Samples (B, C, T) folded into rows of `period`, convolved along each column.
 
     channels: width of the layers; the last layer keeps the resolution, the others divide it by 3.
+    last_kernel: of the logits' convolution, 3 or BigCodec's 2.
     Gives feature maps (B * C, channels, L, period), then logits (B * C, 1, L, period).
     """
 
-    def __init__(self, period: int, channels: tuple[int, ...] = (32, 128, 512, 1024, 1024)):
+    def __init__(
+        self, period: int, channels: tuple[int, ...] = (32, 128, 512, 1024, 1024), last_kernel: int = 3
+    ):
         super().__init__()
         self.period = period
         strides = [(3, 1)] * (len(channels) - 1) + [(1, 1)]
@@ -22,7 +25,7 @@ class PeriodDiscriminator(nn.Module):
             nn.Sequential(conv2d(before, after, (5, 1), stride), nn.LeakyReLU(0.1))
             for before, after, stride in zip(inputs, channels, strides, strict=True)
         ]
-        self.layers = FeatureMaps([*convs, conv2d(channels[-1], 1, (3, 1))])
+        self.layers = FeatureMaps([*convs, conv2d(channels[-1], 1, (last_kernel, 1))])
 
     def forward(self, wav: Tensor) -> list[Tensor]:
         wav = fold_channels(wav)
@@ -38,9 +41,12 @@ class MultiPeriodDiscriminator(nn.Module):
         self,
         periods: tuple[int, ...] = (2, 3, 5, 7, 11),
         channels: tuple[int, ...] = (32, 128, 512, 1024, 1024),
+        last_kernel: int = 3,
     ):
         super().__init__()
-        self.discriminators = nn.ModuleList(PeriodDiscriminator(period, channels) for period in periods)
+        self.discriminators = nn.ModuleList(
+            PeriodDiscriminator(period, channels, last_kernel) for period in periods
+        )
 
     def forward(self, wav: Tensor) -> list[list[Tensor]]:
         return [discriminator(wav) for discriminator in self.discriminators]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from vocable.losses.layers import FeatureMaps, conv2d, fold_channels
-from vocable.losses.stft import STFT
+from vocable.losses.stft import STFT, Framing
 
 Bands = tuple[tuple[float, float], ...]
 
@@ -14,13 +14,13 @@ BANDS: Bands = ((0.0, 0.1), (0.1, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
 class BandDiscriminator(nn.Module):
     """The spectrum of waveforms (B, C, T) cut into bands, each with convolutions of its own.
 
-    bands: ranges of frequency as shares of half the sample rate.
+    bands: ranges of frequency as shares of half the sample rate. framing: "same" in DAC, "center" in vocos.
     Gives the feature maps (B * C, channels, N, bins) of band after band, then logits (B * C, 1, N, bins).
     """
 
-    def __init__(self, window: int, channels: int = 32, bands: Bands = BANDS):
+    def __init__(self, window: int, channels: int = 32, bands: Bands = BANDS, framing: Framing = "same"):
         super().__init__()
-        self.stft = STFT(window, window // 4, framing="same")
+        self.stft = STFT(window, window // 4, framing)
         bins = window // 2 + 1
         self.bands = [(int(low * bins), int(high * bins)) for low, high in bands]
         self.stacks = nn.ModuleList(self.stack(channels) for _ in bands)
@@ -51,10 +51,16 @@ class MultiBandDiscriminator(nn.Module):
     """One `BandDiscriminator` for each of `windows`: (B, C, T) to a list of their feature maps."""
 
     def __init__(
-        self, windows: tuple[int, ...] = (2048, 1024, 512), channels: int = 32, bands: Bands = BANDS
+        self,
+        windows: tuple[int, ...] = (2048, 1024, 512),
+        channels: int = 32,
+        bands: Bands = BANDS,
+        framing: Framing = "same",
     ):
         super().__init__()
-        self.discriminators = nn.ModuleList(BandDiscriminator(window, channels, bands) for window in windows)
+        self.discriminators = nn.ModuleList(
+            BandDiscriminator(window, channels, bands, framing) for window in windows
+        )
 
     def forward(self, wav: Tensor) -> list[list[Tensor]]:
         return [discriminator(wav) for discriminator in self.discriminators]

@@ -59,8 +59,11 @@ class MultiScaleMelLoss(PairLoss):
 
 
 class PowerMelLoss(PairLoss):
-    """EnCodec's mel loss (https://arxiv.org/abs/2210.13438): L1 of mel powers plus, weighted by
-    sqrt(window - 1), squared error of their log10; the weighted mean over window lengths."""
+    """EnCodec's mel loss (https://arxiv.org/abs/2210.13438): L1 of mel powers plus squared error of their
+    log10, the mean of both over window lengths.
+
+    log_weights: of the squared errors, one for each window; () weighs all alike, as EnCodec was trained.
+    """
 
     def __init__(
         self,
@@ -69,10 +72,15 @@ class PowerMelLoss(PairLoss):
         n_mels: int = 64,
         min_frequency: float = 64.0,
         floor: float = 1e-5,
+        log_weights: tuple[float, ...] = (),
     ):
         super().__init__()
         self.floor = floor
-        self.weights = [(window - 1) ** 0.5 for window in windows]
+        self.weights = tuple(log_weights) or (1.0,) * len(windows)
+        if len(self.weights) != len(windows):
+            raise ValueError(
+                f"log_weights has {len(log_weights)} values; accepted: one for each of {len(windows)} windows"
+            )
         self.mels = nn.ModuleList(
             MelSpectrogram(
                 mel_filterbank(sample_rate, window, n_mels, min_frequency, "htk"),

@@ -16,18 +16,30 @@ class STFT(nn.Module):
     framing: "center" puts frame n at sample n * hop_length (N = T // hop + 1), "same" gives N = ceil(T / hop)
     frames as a convolution would, "valid" takes whole windows only, with no padding. Padding reflects.
     normalized: divide by the window's L2 norm, so that white noise has the same level at every resolution.
+    window_length: of a window shorter than n_fft, in the middle of it.
     """
 
     window: Tensor
 
-    def __init__(self, n_fft: int, hop_length: int, framing: Framing = "center", normalized: bool = False):
+    def __init__(
+        self,
+        n_fft: int,
+        hop_length: int,
+        framing: Framing = "center",
+        normalized: bool = False,
+        window_length: int | None = None,
+    ):
         super().__init__()
+        length = n_fft if window_length is None else window_length
         if framing not in FRAMINGS:
             raise ValueError(f"framing is {framing!r}; accepted: {', '.join(FRAMINGS)}")
         if not 0 < hop_length <= n_fft:
             raise ValueError(f"hop_length is {hop_length}; accepted: 1 to n_fft = {n_fft}")
+        if not 0 < length <= n_fft:
+            raise ValueError(f"window_length is {length}; accepted: 1 to n_fft = {n_fft}")
         self.n_fft, self.hop_length, self.framing = n_fft, hop_length, framing
-        window = torch.hann_window(n_fft)
+        rest = n_fft - length
+        window = F.pad(torch.hann_window(length), (rest // 2, rest - rest // 2))
         self.scale = 1 / float(window.norm()) if normalized else 1.0
         self.register_buffer("window", window, persistent=False)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from vocable.losses.adversarial import feature_loss, hinge_discriminator_loss, hinge_generator_loss, split
 from vocable.recipes.schedule import ramp
@@ -30,17 +31,19 @@ class Adversary:
 
     def judge(self, wav: Tensor, wav_hat: Tensor) -> Tensor:
         """The discriminator's loss; no gradient to `wav_hat`."""
-        real, _ = split(self.discriminator(wav))
-        fake, _ = split(self.discriminator(wav_hat.detach()))
+        with parametrize.cached():  # the weights are normalised once for both
+            real, _ = split(self.discriminator(wav))
+            fake, _ = split(self.discriminator(wav_hat.detach()))
         return self.discriminator_loss(real, fake)
 
     def terms(self, wav: Tensor, wav_hat: Tensor) -> dict[str, Tensor]:
         """The generator's terms, before their weights; the discriminator's own weights get no gradient."""
         self.discriminator.requires_grad_(False)
         try:
-            with torch.no_grad():
-                _, real = split(self.discriminator(wav))
-            logits, fake = split(self.discriminator(wav_hat))
+            with parametrize.cached():
+                with torch.no_grad():
+                    _, real = split(self.discriminator(wav))
+                logits, fake = split(self.discriminator(wav_hat))
             return {"adversarial": self.generator_loss(logits), "features": self.feature_loss(real, fake)}
         finally:
             self.discriminator.requires_grad_(True)

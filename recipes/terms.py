@@ -8,10 +8,10 @@ from vocable.recipes.schedule import ramp
 
 
 class Term(nn.Module):
-    """A loss of (reconstruction, original), waveforms (B, C, T), with a weight that may come in late.
+    """A loss of (reconstruction, original), waveforms (B, C, T), whose weight may come late or go early.
 
     The weight is 0 before `start_step` and grows along a line for `ramp_steps`: phase and waveform terms at
-    full weight from the first step can make a codec's latent collapse.
+    full weight from the first step can make a codec's latent collapse. From `end_step` on it is 0 again.
     """
 
     def __init__(
@@ -20,13 +20,20 @@ class Term(nn.Module):
         weight: float,
         start_step: int = 0,
         ramp_steps: int = 0,
+        end_step: int | None = None,
     ) -> None:
         super().__init__()
+        if end_step is not None and end_step <= start_step:
+            raise ValueError(
+                f"end_step is {end_step}; accepted: more than start_step = {start_step}, or None"
+            )
         self.loss, self.weight = loss, weight
-        self.start_step, self.ramp_steps = start_step, ramp_steps
+        self.start_step, self.ramp_steps, self.end_step = start_step, ramp_steps, end_step
 
     def weight_at(self, step: int) -> float:
         """The weight at a step."""
+        if self.end_step is not None and step >= self.end_step:
+            return 0.0
         return self.weight * ramp(step, self.start_step, self.ramp_steps)
 
     def forward(self, estimate: Tensor, target: Tensor) -> Tensor:

@@ -72,23 +72,24 @@ def test_mel_filterbank_equals_librosa() -> None:
     assert float(mel_filterbank(24000, 512, 40, scale="htk").max()) <= 1
 
 
-def test_power_mel_is_l1_of_powers_and_weighted_square_of_logs() -> None:
+@pytest.mark.parametrize("weighted", [False, True])
+def test_power_mel_is_l1_of_powers_and_weighted_square_of_logs(weighted: bool) -> None:
     """Against torchaudio's own spectrograms; 4096 samples are whole frames of every window."""
     transforms = pytest.importorskip("torchaudio.transforms")
     estimate, target = pair(samples=4096)
-    total, weights = 0.0, 0.0
-    for window in (128, 512):
+    windows, alphas = (128, 512), (11.3, 22.6) if weighted else (1.0, 1.0)
+    total = torch.zeros(())
+    for window, alpha in zip(windows, alphas, strict=True):
         spec = transforms.MelSpectrogram(
             RATE, window, hop_length=window // 4, f_min=64.0, n_mels=16, normalized=True, center=False
         )
         pad = (window - window // 4) // 2
         x, y = (spec(torch.nn.functional.pad(wav, (pad, pad), "reflect")) for wav in (estimate, target))
         assert x.shape[-1] == 4096 // (window // 4)
-        alpha = (window - 1) ** 0.5
-        total += (x - y).abs().mean() + alpha * ((x + 1e-5).log10() - (y + 1e-5).log10()).square().mean()
-        weights += 1 + alpha
-    ours = PowerMelLoss(RATE, (128, 512), 16)(estimate, target)
-    torch.testing.assert_close(ours, total / weights, rtol=1e-5, atol=0)
+        logs = ((x + 1e-5).log10() - (y + 1e-5).log10()).square().mean()
+        total = total + (x - y).abs().mean() + alpha * logs
+    ours = PowerMelLoss(RATE, windows, 16, log_weights=alphas if weighted else ())(estimate, target)
+    torch.testing.assert_close(ours, total / (sum(alphas) + 2), rtol=1e-5, atol=0)
 
 
 def test_stft_loss_and_si_sdr_equal_auraloss() -> None:
