@@ -58,27 +58,34 @@ def kmeans(vectors: Tensor, weights: Tensor, size: int, iterations: int) -> tupl
     return centres, counts
 
 
+def agreed(value: Tensor) -> Tensor:
+    """Rank 0's value, on every rank."""
+    if _world_size() > 1:
+        dist.broadcast(value, 0)
+    return value
+
+
 def usage(codes: Tensor, codebook_sizes: tuple[int, ...]) -> dict[str, Tensor]:
-    """Share of entries used and perplexity of codes (B, K, N), averaged over the K codebooks."""
+    """Share of entries used, perplexity, and entropy in bits of codes (B, K, N): by codebook, and means."""
     k = codes.shape[1]
     ranked = codes.transpose(0, 1).reshape(k, -1).sort(dim=1).values.contiguous()
     # how often each position's code occurs: work and memory that do not grow with V, and no wait for a device
     last = torch.searchsorted(ranked, ranked, right=True)
     counts = (last - torch.searchsorted(ranked, ranked)).double()
     sizes = torch.tensor(codebook_sizes[:k], device=codes.device)
-    perplexity = (ranked.shape[1] / counts).log().mean(1).exp()
-    used = counts.reciprocal().sum(1) / sizes
-    return {"codebook_use": used.mean().float(), "perplexity": perplexity.mean().float()}
+    entropy = (ranked.shape[1] / counts).log2().mean(1).float()
+    perplexity = entropy.exp2()
+    used = (counts.reciprocal().sum(1) / sizes).float()
+    means = {"codebook_use": used.mean(), "perplexity": perplexity.mean(), "entropy": entropy.mean()}
+    each = {"use": used, "perplexity": perplexity, "entropy": entropy}
+    return means | {
+        f"codebooks/{name}/{i}": v for name, of in each.items() for i, v in enumerate(of.unbind())
+    }
 
 
 def flatten(z: Tensor) -> Tensor:
     """(B, D, N) to its vectors (B * N, D)."""
     return z.transpose(1, 2).reshape(-1, z.shape[1])
-
-
-def straight_through(value: Tensor, z: Tensor) -> Tensor:
-    """Exactly `value`, with a gradient of ones to z and none to value (https://arxiv.org/abs/1308.3432)."""
-    return value.detach() + (z - z.detach())
 
 
 def select(table: Tensor, codes: Tensor) -> Tensor:

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vocable.quantizers.base import Quantized, Quantizer
-from vocable.quantizers.clusters import straight_through, usage
+from vocable.quantizers.clusters import usage
 from vocable.quantizers.codebook import VQ
+from vocable.quantizers.estimators import straight_through
 from vocable.quantizers.vq import FactorizedVQ
 
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from vocable.quantizers.base import Quantized, Quantizer
-from vocable.quantizers.clusters import straight_through, usage
+from vocable.quantizers.clusters import usage
 from vocable.quantizers.dithered_fsq import Lattice
+from vocable.quantizers.estimators import straight_through
 
 
 class ResidualFSQ(Quantizer):

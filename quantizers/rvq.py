@@ -6,36 +6,34 @@ import torch
 from torch import Tensor, nn
 
 from vocable.quantizers.base import Quantized, Quantizer
-from vocable.quantizers.clusters import straight_through, usage
+from vocable.quantizers.clusters import usage
 from vocable.quantizers.codebook import VQ
+from vocable.quantizers.dropout import Dropout, PerItem
+from vocable.quantizers.estimators import Estimator, straight_through
 from vocable.quantizers.vq import EMAVQ, FactorizedVQ
 
 
 class RVQ(Quantizer):
     """A stack of one-codebook quantizers of the same width (https://arxiv.org/abs/2107.03312).
 
-    dropout: in training, the share of a batch's items that use only the first n codebooks, n uniform in 1..K,
-    so that one model serves every bit rate. Codes of all K codebooks are returned; z and loss leave out the
-    unused ones, and these do not learn from the item. `num_codebooks` in a call overrides it.
-    The loss is the mean over the codebooks.
+    dropout: in training, draws how many codebooks each item uses; a number is the share of `PerItem`.
+    `num_codebooks` in a call overrides it. Codes of all codebooks that the batch ran through are returned;
+    z and loss leave out those that an item does not use, and these do not learn from it.
+    The loss is the mean over the codebooks that the batch ran through.
     """
 
-    def __init__(self, layers: Sequence[VQ], dropout: float = 0.0) -> None:
+    def __init__(self, layers: Sequence[VQ], dropout: float | Dropout = 0.0) -> None:
         super().__init__()
         dims = {layer.dim for layer in layers}
         if len(dims) != 1:
             raise ValueError(f"layers have widths {sorted(dims)}; accepted: one or more layers of one width")
-        if not 0 <= dropout <= 1:
-            raise ValueError(f"dropout is {dropout}; accepted: 0 to 1")
         self.layers = nn.ModuleList(layers)
         self.dim = dims.pop()
         self.codebook_sizes = tuple(size for layer in layers for size in layer.codebook_sizes)
-        self.dropout = dropout
+        self.dropout = dropout if callable(dropout) else PerItem(dropout)
 
     def forward(self, z: Tensor, num_codebooks: int | None = None) -> Quantized:
-        used = self.check_num_codebooks(num_codebooks)
-        drop = self.training and num_codebooks is None and self.dropout > 0
-        counts = self._draw_counts(len(z)) if drop else torch.full((len(z),), used)
+        used, counts = self._counts(z, num_codebooks)
         counts = counts.to(z.device)
         with torch.autocast(z.device.type, enabled=False):
             x = z.to(self._layer(0).table.dtype)
@@ -77,13 +75,12 @@ class RVQ(Quantizer):
         assert isinstance(layer, VQ)
         return layer
 
-    def _draw_counts(self, batch: int) -> Tensor:
-        """How many codebooks each item uses, (B,), drawn on the CPU so that a device need not wait."""
-        counts = torch.full((batch,), self.num_codebooks)
-        # rounded at random, so that the share is right on average for any batch size
-        dropped = int(batch * self.dropout + torch.rand(()).item())
-        counts[:dropped] = torch.randint(1, self.num_codebooks + 1, (dropped,))
-        return counts
+    def _counts(self, z: Tensor, num_codebooks: int | None) -> tuple[int, Tensor]:
+        """How many codebooks the batch runs through, and how many each item uses, (B,)."""
+        if self.training and num_codebooks is None:
+            return self.dropout(z, self.num_codebooks)
+        used = self.check_num_codebooks(num_codebooks)
+        return used, torch.full((len(z),), used)
 
 
 def factorized_rvq(
@@ -91,12 +88,14 @@ def factorized_rvq(
     num_codebooks: int = 12,
     codebook_size: int = 1024,
     codebook_dim: int = 8,
-    dropout: float = 0.5,
+    dropout: float | Dropout = 0.5,
     kmeans_init: bool = False,
+    estimator: Estimator = straight_through,
 ) -> RVQ:
     """RVQ of factorised codebooks learned by gradient, as in DAC."""
     layers = [
-        FactorizedVQ(dim, codebook_size, codebook_dim, kmeans_init=kmeans_init) for _ in range(num_codebooks)
+        FactorizedVQ(dim, codebook_size, codebook_dim, kmeans_init=kmeans_init, estimator=estimator)
+        for _ in range(num_codebooks)
     ]
     return RVQ(layers, dropout)
 
@@ -105,14 +104,22 @@ def ema_rvq(
     dim: int,
     num_codebooks: int,
     codebook_size: int,
-    dropout: float = 0.0,
+    dropout: float | Dropout = 0.0,
     decay: float = 0.99,
     dead_threshold: float = 2.0,
     commitment: float = 1.0,
+    estimator: Estimator = straight_through,
 ) -> RVQ:
     """RVQ of Euclidean codebooks learned by moving averages, as in EnCodec."""
     layers = [
-        EMAVQ(dim, codebook_size, decay, dead_threshold=dead_threshold, commitment=commitment)
+        EMAVQ(
+            dim,
+            codebook_size,
+            decay,
+            dead_threshold=dead_threshold,
+            commitment=commitment,
+            estimator=estimator,
+        )
         for _ in range(num_codebooks)
     ]
     return RVQ(layers, dropout)

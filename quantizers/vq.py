@@ -5,8 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from vocable.quantizers.clusters import accumulate, flatten, kmeans, nearest, sample, select, straight_through
+from vocable.quantizers.clusters import accumulate, flatten, kmeans, nearest, sample, select
 from vocable.quantizers.codebook import VQ
+from vocable.quantizers.estimators import Estimator, straight_through
 
 
 class EMAVQ(VQ):
@@ -15,6 +16,7 @@ class EMAVQ(VQ):
     The first training batch sets it by k-means (kmeans_iterations=0: it starts random). A code whose average
     use falls below `dead_threshold` vectors a batch, or below a tenth of an even share where that is less,
     is replaced by a vector of the batch; 0 replaces none.
+    estimator: the gradient through the codebook, `straight_through` or `rotation`.
     """
 
     inited: Tensor
@@ -31,6 +33,7 @@ class EMAVQ(VQ):
         kmeans_iterations: int = 50,
         dead_threshold: float = 2.0,
         commitment: float = 1.0,
+        estimator: Estimator = straight_through,
     ) -> None:
         super().__init__()
         self.dim = dim
@@ -40,6 +43,7 @@ class EMAVQ(VQ):
         self.kmeans_iterations = kmeans_iterations
         self.dead_threshold = dead_threshold
         self.commitment = commitment
+        self.estimator = estimator
         embed = nn.init.kaiming_uniform_(torch.empty(codebook_size, dim))
         self.register_buffer("inited", torch.tensor([float(kmeans_iterations == 0)]))
         self.register_buffer("cluster_size", torch.ones(codebook_size))
@@ -58,7 +62,7 @@ class EMAVQ(VQ):
         return select(self.embed, codes)
 
     def pass_through(self, vectors: Tensor, codes: Tensor) -> Tensor:
-        return straight_through(self.look_up(codes), vectors)
+        return self.estimator(self.look_up(codes), vectors)
 
     def losses(self, vectors: Tensor, codes: Tensor) -> Tensor:
         return self.commitment * (vectors - self.look_up(codes)).pow(2).mean((1, 2))
@@ -101,6 +105,7 @@ class FactorizedVQ(VQ):
     """Codebook of few dimensions, searched by cosine and learned by gradient (https://arxiv.org/abs/2306.06546).
 
     kmeans_init: the first training batch sets the entries by k-means.
+    estimator: the gradient through the codebook, `straight_through` or `rotation`.
     """
 
     inited: Tensor
@@ -113,12 +118,14 @@ class FactorizedVQ(VQ):
         commitment: float = 0.25,
         codebook_weight: float = 1.0,
         kmeans_init: bool = False,
+        estimator: Estimator = straight_through,
     ) -> None:
         super().__init__()
         self.dim = dim
         self.codebook_sizes = (codebook_size,)
         self.commitment = commitment
         self.codebook_weight = codebook_weight
+        self.estimator = estimator
         self.in_proj = weight_norm(nn.Conv1d(dim, codebook_dim, 1))
         self.out_proj = weight_norm(nn.Conv1d(codebook_dim, dim, 1))
         self.codebook = nn.Embedding(codebook_size, codebook_dim)
@@ -141,7 +148,7 @@ class FactorizedVQ(VQ):
         return self.out_proj(select(self.table, codes))
 
     def pass_through(self, vectors: Tensor, codes: Tensor) -> Tensor:
-        return self.out_proj(straight_through(select(self.table, codes), vectors))
+        return self.out_proj(self.estimator(select(self.table, codes), vectors))
 
     def losses(self, vectors: Tensor, codes: Tensor) -> Tensor:
         entries = select(self.table, codes)

@@ -47,4 +47,6 @@ class Progress:
         if module.logger is not None:
             module.logger.log_metrics(dict(values), step=step)
         if module.trainer.progress_bar_callback is None and module.trainer.is_global_zero:
-            log.info("step %d: %s", step, ", ".join(f"{k} {v:.4g}" for k, v in values.items()))
+            # each codebook's own are for TensorBoard: with 32 of them a line would be 100 numbers
+            shown = {k: v for k, v in values.items() if not k.startswith("train/codebooks/")}
+            log.info("step %d: %s", step, ", ".join(f"{k} {v:.4g}" for k, v in shown.items()))

@@ -57,14 +57,16 @@ class Validation:
                 show(logger, f"{index}@{count}", wav[0], wav_hat[0], rate, step)
 
     def summary(self) -> dict[str, float]:
-        """Mean scores, and by codebook the share of its entries in use and their perplexity."""
+        """Mean scores, and by codebook its share of entries in use, perplexity and entropy in bits."""
         for name, reason in self.missing.items():
             log.warning("%s of some utterances: %s", name, reason)
         values = {name: sum(scores) / len(scores) for name, scores in self.scores.items()}
         for k, hits in enumerate(self.hits):
             if total := int(hits.sum()):
                 share = hits[hits > 0] / total
-                values[f"codebooks/perplexity/{k}"] = float(torch.exp(-(share * share.log()).sum()))
+                entropy = float(-(share * share.log2()).sum())
+                values[f"codebooks/entropy/{k}"] = entropy
+                values[f"codebooks/perplexity/{k}"] = 2**entropy
                 values[f"codebooks/use/{k}"] = len(share) / len(hits)
         return values
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from vocable.quantizers.dropout import PerBatch, PerItem
 from vocable.quantizers.rvq import RVQ, ema_rvq, factorized_rvq
 from vocable.quantizers.vq import EMAVQ, FactorizedVQ
 
@@ -114,18 +115,60 @@ def test_kmeans_of_each_codebook_sees_what_is_left():
 
 def test_dropout_uses_a_uniform_number_of_codebooks():
     torch.manual_seed(0)
-    rvq = ema_rvq(8, 4, 16, dropout=1.0)
-    counts = rvq._draw_counts(8000)
+    used, counts = PerItem(1.0)(torch.zeros(8000, 1, 1), 4)
+    assert used == 4
     assert torch.allclose(counts.bincount(minlength=5)[1:] / 8000, torch.tensor(0.25), atol=0.03)
-    rvq.dropout = 0.3
-    drawn = torch.stack([rvq._draw_counts(2) for _ in range(3000)])
+    drawn = torch.stack([PerItem(0.3)(torch.zeros(2, 1, 1), 4)[1] for _ in range(3000)])
     assert (drawn < 4).float().mean().item() == pytest.approx(0.3 * 3 / 4, abs=0.02)
+
+
+@pytest.mark.parametrize(("counts", "possible"), [((), [1, 2, 3, 4]), ((2, 4), [2, 4])])
+def test_dropout_per_batch_draws_one_number_for_all(counts: tuple[int, ...], possible: list[int]):
+    torch.manual_seed(0)
+    drawn = [PerBatch(counts)(torch.zeros(3, 1, 1), 4) for _ in range(2000)]
+    assert all(each.tolist() == [used] * 3 for used, each in drawn)
+    shares = torch.tensor([used for used, _ in drawn]).bincount(minlength=5)[possible] / len(drawn)
+    torch.testing.assert_close(shares, torch.full_like(shares, 1 / len(possible)), atol=0.04, rtol=0)
+    assert shares.sum() == 1
+
+
+def test_dropout_per_batch_is_a_call_with_fewer_codebooks():
+    """As EnCodec trains: the loss is the mean over those used, and those beyond are left alone."""
+    rvq, plain = (ready(ema_rvq(8, 4, 16, dropout=PerBatch((2,)))).train() for _ in range(2))
+    plain.load_state_dict(rvq.state_dict())
+    z = random_latent(3, 8, 25)
+    before = {name: value.clone() for name, value in rvq.state_dict().items()}
+    out, expected = rvq(z), plain(z, 2)
+    assert out.codes.shape == (3, 2, 25)
+    assert torch.equal(out.codes, expected.codes)
+    assert torch.equal(out.z, expected.z)
+    assert torch.equal(out.loss, expected.loss)
+    after = rvq.state_dict()
+    changed = {name.split(".")[1] for name in after if not torch.equal(after[name], before[name])}
+    assert changed == {"0", "1"}
+    assert rvq.eval()(z).codes.shape == (3, 4, 25)
+
+
+def test_dropout_per_batch_equals_encodec_in_training():
+    quantization = pytest.importorskip("encodec.quantization")
+    torch.manual_seed(0)
+    theirs = quantization.ResidualVectorQuantizer(16, 5, 64, kmeans_init=False, threshold_ema_dead_code=0)
+    ours = ema_rvq(16, 5, 64, dead_threshold=0, dropout=PerBatch((3,))).train()
+    for mine, other in zip(ours.layers, theirs.vq.layers, strict=True):
+        mine.load_state_dict(other._codebook.state_dict())
+    z, other = (random_latent(3, 16, 100).requires_grad_() for _ in range(2))
+    out, (quantized, codes, losses) = ours(z), theirs.train().vq(other, n_q=3)
+    assert torch.equal(out.codes, codes.transpose(0, 1))
+    torch.testing.assert_close(out.z, quantized, atol=1e-6, rtol=0)
+    torch.testing.assert_close(out.loss, losses.mean())
+    for mine, peer in zip(ours.layers, theirs.vq.layers, strict=True):
+        torch.testing.assert_close(mine.embed, peer._codebook.embed)
 
 
 def test_dropout_masks_output_loss_and_learning(monkeypatch):
     rvq, plain = (ready(ema_rvq(8, 3, 16, dropout=1.0)).train() for _ in range(2))
     plain.load_state_dict(rvq.state_dict())
-    monkeypatch.setattr(rvq, "_draw_counts", lambda _: torch.tensor([1, 3]))
+    monkeypatch.setattr(rvq, "dropout", lambda *_: (3, torch.tensor([1, 3])))
     z = random_latent(2, 8, 25).requires_grad_()
     first, both = rvq.encode(z[:1]), rvq.decode(rvq.encode(z[1:]))
     single = rvq.decode(first[:, :1])
@@ -209,3 +252,5 @@ def test_bad_arguments():
         RVQ([EMAVQ(8, 4), EMAVQ(9, 4)])
     with pytest.raises(ValueError, match=r"dropout is 1\.5; accepted: 0 to 1"):
         ema_rvq(8, 2, 4, dropout=1.5)
+    with pytest.raises(ValueError, match=r"dropout counts are \(1, 3\); accepted: each 1 to 2"):
+        ema_rvq(8, 2, 4, dropout=PerBatch((1, 3))).train()(random_latent(1, 8, 9))

@@ -1,12 +1,10 @@
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch.nn.utils import parametrize
 
 from vocable.quantizers import clusters
-from vocable.quantizers.clusters import flatten, kmeans, nearest, sample, straight_through, usage
+from vocable.quantizers.clusters import flatten, kmeans, nearest, sample, usage
+from vocable.quantizers.estimators import straight_through
 from vocable.quantizers.vq import EMAVQ, FactorizedVQ
 
 
@@ -58,6 +56,15 @@ def test_usage_counts_entries_and_perplexity():
     metrics = usage(codes, (8, 8))
     assert metrics["codebook_use"].item() == pytest.approx((4 / 8 + 1 / 8) / 2)
     assert metrics["perplexity"].item() == pytest.approx((4 + 1) / 2)
+    assert metrics["entropy"].item() == pytest.approx((2 + 0) / 2)
+    assert {name: value.item() for name, value in metrics.items() if "/" in name} == {
+        "codebooks/use/0": 4 / 8,
+        "codebooks/use/1": 1 / 8,
+        "codebooks/perplexity/0": 4,
+        "codebooks/perplexity/1": 1,
+        "codebooks/entropy/0": 2,
+        "codebooks/entropy/1": 0,
+    }
 
 
 @pytest.mark.parametrize("quantizer", [EMAVQ(6, 16), FactorizedVQ(6, 16, 3)], ids=["ema", "factorized"])
@@ -220,43 +227,3 @@ def test_factorized_kmeans_starts_the_entries_near_the_latents():
     entries = started.codebook.weight.clone()
     started(random_latent(4, 16, 50, seed=1))
     assert torch.equal(started.codebook.weight, entries)
-
-
-RANK = """
-import sys
-import torch
-import torch.distributed as dist
-from vocable.quantizers.vq import EMAVQ
-
-rank, folder = int(sys.argv[1]), sys.argv[2]
-dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
-torch.manual_seed(rank)  # ranks draw different samples
-z, embed = torch.load(f"{folder}/in.pt")
-quantizer = EMAVQ(6, 8, kmeans_iterations=0, dead_threshold=0).train()
-quantizer.embed.copy_(embed)
-quantizer.embed_avg.copy_(embed)
-started = EMAVQ(6, 8).train()
-z = z[:3] if rank == 0 else z[3:]
-quantizer(z)
-for _ in range(3):
-    started.cluster_size[3] = 0  # dead
-    started(z)
-torch.save((quantizer.state_dict(), started.state_dict()), f"{folder}/{rank}.pt")
-dist.destroy_process_group()
-"""
-
-
-def test_ranks_keep_one_codebook(tmp_path):
-    z, embed = random_latent(4, 6, 20), random_latent(8, 6, seed=1)
-    torch.save((z, embed), tmp_path / "in.pt")
-    ranks = [subprocess.Popen([sys.executable, "-c", RANK, str(rank), str(tmp_path)]) for rank in range(2)]
-    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
-    (quantizer, started), other = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
-    for mine, theirs in zip((quantizer, started), other, strict=True):
-        assert all(torch.equal(mine[name], theirs[name]) for name in mine)
-    alone = EMAVQ(6, 8, kmeans_iterations=0, dead_threshold=0).train()
-    alone.embed.copy_(embed)
-    alone.embed_avg.copy_(embed)
-    alone(z)
-    torch.testing.assert_close(quantizer["embed"], alone.embed)
-    torch.testing.assert_close(quantizer["cluster_size"], alone.cluster_size)

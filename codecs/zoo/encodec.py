@@ -10,7 +10,8 @@ from vocable.codecs.codec import Codec
 from vocable.codecs.segmented import SegmentedCodec
 from vocable.codecs.zoo.keys import rename
 from vocable.codecs.zoo.published import Published, Source
-from vocable.quantizers.rvq import ema_rvq
+from vocable.quantizers.dropout import PerBatch
+from vocable.quantizers.rvq import RVQ, ema_rvq
 
 
 def encodec_24khz(
@@ -25,8 +26,7 @@ def encodec_24khz(
     ratios: the decoder's strides; the encoder has them backwards.
     """
     encoder, decoder = seanet(dim, ratios, latent_dim, 1, Layers(causal=True))
-    quantizer = ema_rvq(latent_dim, num_codebooks, codebook_size, dropout=1.0)
-    return Codec(encoder, quantizer, decoder, 24_000)
+    return Codec(encoder, _quantizer(latent_dim, num_codebooks, codebook_size), decoder, 24_000)
 
 
 def encodec_48khz(
@@ -44,7 +44,7 @@ def encodec_48khz(
     segment, stride: samples of a segment, and from its start to the next one's.
     """
     encoder, decoder = seanet(dim, ratios, latent_dim, 2, Layers(norm="group"))
-    quantizer = ema_rvq(latent_dim, num_codebooks, codebook_size, dropout=1.0)
+    quantizer = _quantizer(latent_dim, num_codebooks, codebook_size)
     return SegmentedCodec(encoder, quantizer, decoder, 48_000, 2, segment, stride)
 
 
@@ -63,6 +63,12 @@ def encodec_32khz(
     """
     encoder, decoder = seanet(dim, ratios, latent_dim, 1, Layers(true_skip=True))
     return Codec(encoder, ema_rvq(latent_dim, num_codebooks, codebook_size), decoder, 32_000)
+
+
+def _quantizer(dim: int, num_codebooks: int, codebook_size: int) -> RVQ:
+    """Trained at 2, 4, 8 ... codebooks, a batch at one of these bandwidths."""
+    counts = (*(2**i for i in range(1, (num_codebooks - 1).bit_length())), num_codebooks)
+    return ema_rvq(dim, num_codebooks, codebook_size, dropout=PerBatch(counts))
 
 
 def seanet(

@@ -15,6 +15,7 @@ from vocable.codecs.backbones.transformer import CausalTransformer
 from vocable.codecs.codec import Codec
 from vocable.codecs.zoo.keys import rename
 from vocable.codecs.zoo.published import Published, Source
+from vocable.quantizers.dropout import Dropout, PerBatch
 from vocable.quantizers.rvq import RVQ, ema_rvq
 from vocable.quantizers.split import SplitRVQ
 
@@ -44,8 +45,8 @@ def mimi(
     return Codec(
         MimiEncoder(SEANetEncoder(dim, tuple(reversed(ratios)), **shape), encoder),
         SplitRVQ(
-            _stack(1, codebook_size, codebook_dim, dropout=0.0),
-            _stack(num_codebooks - 1, codebook_size, codebook_dim, dropout=1.0),
+            _stack(1, codebook_size, codebook_dim, 0.0),
+            _stack(num_codebooks - 1, codebook_size, codebook_dim, PerBatch()),
             latent_dim,
             unquantized=0.5,
         ),
@@ -54,7 +55,7 @@ def mimi(
     )
 
 
-def _stack(num_codebooks: int, codebook_size: int, dim: int, dropout: float) -> RVQ:
+def _stack(num_codebooks: int, codebook_size: int, dim: int, dropout: float | Dropout) -> RVQ:
     """Codebooks whose entries are replaced at a tenth of an even share of use, whatever the batch."""
     return ema_rvq(dim, num_codebooks, codebook_size, dropout, dead_threshold=math.inf)
 

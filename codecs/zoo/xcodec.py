@@ -13,6 +13,7 @@ from vocable.codecs.codec import Codec
 from vocable.codecs.zoo.dac import RULES as DAC
 from vocable.codecs.zoo.keys import rename
 from vocable.codecs.zoo.published import Published, Source
+from vocable.quantizers.dropout import PerBatch
 from vocable.quantizers.rvq import ema_rvq
 
 _DAC = {
@@ -62,9 +63,10 @@ def xcodec(
     listener = SemanticEncoder(teacher)
     acoustic = DACEncoder(encoder_dim, tuple(strides), latent_dim)
     encoder = SemanticAcousticEncoder(acoustic, latent_dim, listener, semantic_adapter(listener.dim))
+    bandwidths = tuple(n for n in (1, 2, 3, 4, 8) if n <= num_codebooks)
     return Codec(
         encoder,
-        ema_rvq(encoder.dim, num_codebooks, codebook_size, dropout=1.0),
+        ema_rvq(encoder.dim, num_codebooks, codebook_size, dropout=PerBatch(bandwidths)),
         XCodecDecoder(encoder.dim, decoder_dim, tuple(strides), latent_dim),
         sample_rate=16000,
     )
