@@ -9,9 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vocable.codecs.backbones.conv import State
+from vocable.codecs.backbones.lookahead import advance
 from vocable.codecs.backbones.snake import SnakeBeta
 
 TAPS = 12
+REACH = 5  # samples to each side that an output depends on
 BLOCK = 2**17  # samples of a block that stays, with what is computed from it, in a core's cache
 
 
@@ -59,6 +62,17 @@ class AntiAliasedSnake(nn.Module):
         for blocks in zip(*(t.split(max(1, BLOCK // length)) for t in (rows, *rates, out)), strict=True):
             _activate(*blocks)
         return out.view(batch, channels, length)
+
+
+@advance.register
+def _(layer: AntiAliasedSnake, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
+    """The last outputs of a piece are taken from the next, in which their inputs are all there."""
+    kept, done = (x[..., :0], 0) if state is None else state
+    x = torch.cat([kept, x], -1)
+    known = x.shape[-1] if final else max(done, x.shape[-1] - REACH)
+    out = layer(x)[..., done:known] if known > done else x[..., :0]
+    start = max(0, known - REACH)
+    return out, (x[..., start:], known - start)
 
 
 _EVEN, _ODD = low_pass()[::2], low_pass()[1::2]

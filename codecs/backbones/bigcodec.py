@@ -15,8 +15,9 @@ from vocable.codecs.backbones.conv import (
     Stateful,
     refuse_state,
 )
-from vocable.codecs.backbones.dac import init_weights
+from vocable.codecs.backbones.dac import TILE, init_weights
 from vocable.codecs.backbones.lstm import LSTM
+from vocable.codecs.backbones.tiles import in_tiles
 
 
 def residual_units(dim: int) -> list[nn.Module]:
@@ -70,7 +71,7 @@ class BigCodecEncoder(Stateful):
     def forward(self, wav: Tensor, state: State = None) -> tuple[Tensor, State]:
         """wav (B, 1, T) to (B, D, N)."""
         refuse_state(state)
-        return self.layers(wav)
+        return in_tiles(self.layers, wav, None, TILE * self.hop_length)
 
 
 class BigCodecDecoder(Stateful):
@@ -103,4 +104,4 @@ class BigCodecDecoder(Stateful):
     def forward(self, z: Tensor, state: State = None) -> tuple[Tensor, State]:
         """z (B, D, N) to (B, 1, N * hop_length)."""
         refuse_state(state)
-        return self.layers(z)
+        return in_tiles(self.layers, z, None, TILE)

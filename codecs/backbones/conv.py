@@ -82,7 +82,7 @@ class Conv1d(Stateful):
             raise ValueError("the signal ended with the chunk before; accepted: state=None, a new signal")
         extra = -x.shape[-1] % self.stride
         x = torch.cat([state, x], dim=-1)
-        return self._convolve(pad(x, 0, extra, self.pad_mode)), self._after(x, ended=extra > 0)
+        return self.convolve(pad(x, 0, extra, self.pad_mode)), self._after(x, ended=extra > 0)
 
     def _start(self, x: Tensor) -> tuple[Tensor, State]:
         length = x.shape[-1]
@@ -90,11 +90,11 @@ class Conv1d(Stateful):
         extra = -length % self.stride
         # the convolution's own symmetric padding is faster than padding first
         if self.pad_mode == "constant" and self.left == self.right and not extra:
-            return self._convolve(x, self.left), None
+            return self.convolve(x, self.left), None
         short = self.pad_mode == "reflect" and length <= max(self.left, self.right + extra)
         padded = pad(x, self.left, self.right + extra, self.pad_mode)
         state = self._after(padded[..., : self.left + length], ended=short or extra > 0)
-        return self._convolve(padded), state
+        return self.convolve(padded), state
 
     def _after(self, x: Tensor, ended: bool) -> State:
         """The state that inputs so far, x, leave."""
@@ -102,7 +102,8 @@ class Conv1d(Stateful):
             return None
         return CLOSED if ended else x[..., x.shape[-1] - self.left :]
 
-    def _convolve(self, x: Tensor, padding: int = 0) -> Tensor:
+    def convolve(self, x: Tensor, padding: int = 0) -> Tensor:
+        """The convolution and its norm, of x (B, C_in, T) padded by `padding` zeros at both ends."""
         conv = self.conv
         y = F.conv1d(x, conv.weight, conv.bias, conv.stride, padding, conv.dilation, conv.groups)
         return y if self.norm is None else self.norm(y)

@@ -6,6 +6,9 @@ from torch import Tensor, nn
 
 from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, Residual, Sequential, State, Stateful
 from vocable.codecs.backbones.snake import Snake
+from vocable.codecs.backbones.tiles import in_tiles
+
+TILE = 256  # frames that are worked on together: a few seconds
 
 
 def residual_unit(dim: int, wide: Conv1d) -> Residual:
@@ -58,7 +61,7 @@ class DACEncoder(Stateful):
 
     def forward(self, wav: Tensor, state: State = None) -> tuple[Tensor, State]:
         """wav (B, C, T), T a multiple of `hop_length`, to (B, D, N)."""
-        return self.layers(wav, state)
+        return in_tiles(self.layers, wav, state, TILE * self.hop_length)
 
 
 class DACDecoder(Stateful):
@@ -89,7 +92,7 @@ class DACDecoder(Stateful):
 
     def forward(self, z: Tensor, state: State = None) -> tuple[Tensor, State]:
         """z (B, D, N) to (B, C, N * hop_length)."""
-        return self.layers(z, state)
+        return in_tiles(self.layers, z, state, TILE)
 
 
 def init_weights(module: nn.Module) -> None:

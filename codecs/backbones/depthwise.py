@@ -15,11 +15,11 @@ class DepthwiseConv1d(Conv1d):
             channels, channels, kernel_size, dilation=dilation, groups=channels, weight_norm=True
         )
 
-    def _convolve(self, x: Tensor, padding: int = 0) -> Tensor:
+    def convolve(self, x: Tensor, padding: int = 0) -> Tensor:
         dilation = self.conv.dilation[0]
         # torch's CPU kernel for this is fast undilated only; adding up the shifted signal is 4 times faster
         if dilation == 1 or torch.is_grad_enabled() or x.device.type != "cpu":
-            return super()._convolve(x, padding)
+            return super().convolve(x, padding)
         x, weight, bias = F.pad(x, (padding, padding)), self.conv.weight, self.conv.bias
         assert bias is not None
         length = x.shape[-1] - (weight.shape[-1] - 1) * dilation

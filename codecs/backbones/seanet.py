@@ -4,11 +4,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, Sequential, State, Stateful
+from vocable.codecs.backbones.lookahead import advance
 from vocable.codecs.backbones.lstm import LSTM
+from vocable.codecs.backbones.tiles import in_tiles
 
+TILE = 256  # frames that are worked on together: a few seconds
 NORMS = ("weight", "group", "none")
 
 
@@ -110,6 +114,16 @@ class ResidualUnit(Stateful):
         return skip + y, state
 
 
+@advance.register
+def _(layer: ResidualUnit, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
+    waiting, inner = (x[..., :0], None) if state is None else state
+    y, inner = advance(layer.block, x, inner, final)
+    known, waiting = torch.cat([waiting, x], -1).tensor_split([y.shape[-1]], dim=-1)
+    if layer.shortcut is not None and known.shape[-1]:
+        known = layer.shortcut.convolve(known)
+    return y + known, (waiting, inner)
+
+
 class SEANetEncoder(Stateful):
     """Waveform (B, channels, T), any T, to latents (B, latent_dim, ceil(T / hop_length)).
 
@@ -144,6 +158,7 @@ class SEANetEncoder(Stateful):
         self.hop_length = math.prod(strides)
         self.causal = self.layers.causal
         self.first_frames = make.mirrored(last_kernel)
+        self.tileable = make.norm != "group" and not (lstm and bidirectional)
 
     def pad(self, wav: Tensor) -> Tensor:
         """`wav` as it is: each layer pads what it gets."""
@@ -151,7 +166,9 @@ class SEANetEncoder(Stateful):
 
     def forward(self, wav: Tensor, state: State = None) -> tuple[Tensor, State]:
         """wav (B, C, T) to (B, D, N); with pad_mode "reflect" the first chunk can't be very short."""
-        return self.layers(wav, state)
+        if not self.tileable:
+            return self.layers(wav, state)
+        return in_tiles(self.layers, wav, state, TILE * self.hop_length)
 
 
 class SEANetDecoder(Stateful):
@@ -187,7 +204,10 @@ class SEANetDecoder(Stateful):
         self.hop_length = math.prod(strides)
         self.causal = self.layers.causal
         self.first_frames = make.mirrored(7)
+        self.tileable = make.norm != "group"
 
     def forward(self, z: Tensor, state: State = None) -> tuple[Tensor, State]:
         """z (B, D, N) to (B, C, N * hop_length)."""
-        return self.layers(z, state)
+        if not self.tileable:
+            return self.layers(z, state)
+        return in_tiles(self.layers, z, state, TILE)

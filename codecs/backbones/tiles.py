@@ -1,9 +1,10 @@
-"""Causal layers over long signals, piece after piece, so that what they compute stays in the cache."""
+"""Layers over long signals, piece after piece, so that what they compute stays in the cache."""
 
 import torch
 from torch import Tensor
 
-from vocable.codecs.backbones.conv import State, Stateful
+from vocable.codecs.backbones.conv import State, Stateful, refuse_state
+from vocable.codecs.backbones.lookahead import advance
 
 
 def in_tiles(layer: Stateful, x: Tensor, state: State, length: int) -> tuple[Tensor, State]:
@@ -13,8 +14,10 @@ def in_tiles(layer: Stateful, x: Tensor, state: State, length: int) -> tuple[Ten
     """
     if x.shape[-1] <= length or x.device.type != "cpu" or torch.is_grad_enabled():
         return layer(x, state)
-    parts = []
-    for tile in x.split(length, dim=-1):
-        y, state = layer(tile, state)
+    tiles, parts = x.split(length, dim=-1), []
+    if not layer.causal:
+        refuse_state(state)
+    for i, tile in enumerate(tiles):
+        y, state = layer(tile, state) if layer.causal else advance(layer, tile, state, i + 1 == len(tiles))
         parts.append(y)
-    return torch.cat(parts, dim=-1), state
+    return torch.cat(parts, dim=-1), state if layer.causal else None
