@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vocable.codecs.backbones.frames import spread
 from vocable.codecs.backbones.semantic import SemanticEncoder
 from vocable.codecs.backbones.whisper import whisper_tiny_en
 
@@ -49,14 +50,12 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def features(self, wav: Tensor, sample_rate: int, frames: int) -> Tensor:
-        """wav (B, C, T) at any rate to features (B, dim, frames), evenly spread over it."""
+        """wav (B, C, T) at any rate to features (B, dim, frames)."""
         if sample_rate != self.sample_rate:
             from torchaudio.functional import resample  # on the wave's own device
 
             wav = resample(wav, sample_rate, self.sample_rate)
-        # linear, and where frames get fewer a triangle wide enough to hear all of them
-        found = self(wav).float()[:, :, None]
-        return F.interpolate(found, (1, frames), mode="bilinear", antialias=True)[:, :, 0]
+        return spread(self(wav).float(), frames)
 
 
 def whisper(folder: str | Path | None = None) -> Teacher:
