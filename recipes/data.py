@@ -14,18 +14,22 @@ from vocable.recipes.manifest import Clip, Source, each_file, find_clips
 
 
 class Consecutive(DistributedSampler[int]):
-    """`count` indices from `start` on, every `num_replicas`-th of them.
+    """The indices of `batches` batches, from batch `start` on.
 
-    The crops are random already. A DistributedSampler, because Lightning leaves such a one as it is.
+    A batch of all ranks is consecutive indices, rank 0's first, so that several ranks see in a step what one
+    with as large a batch would. A DistributedSampler, because Lightning leaves such a one as it is.
     """
 
-    def __init__(self, count: int, num_replicas: int = 1, rank: int = 0) -> None:
-        super().__init__(range(count), num_replicas, rank, shuffle=False)  # type: ignore[arg-type]
+    def __init__(self, batches: int, batch_size: int, num_replicas: int = 1, rank: int = 0) -> None:
+        indices: Any = range(batches * batch_size * num_replicas)
+        super().__init__(indices, num_replicas, rank, shuffle=False)
+        self.batches, self.batch_size = batches, batch_size
         self.start = 0
 
     def __iter__(self) -> Iterator[int]:
-        first = self.start * self.num_replicas + self.rank
-        return iter(range(first, first + self.num_samples * self.num_replicas, self.num_replicas))
+        for batch in range(self.start, self.start + self.batches):
+            first = (batch * self.num_replicas + self.rank) * self.batch_size
+            yield from range(first, first + self.batch_size)
 
 
 class ResumableLoader(DataLoader[Tensor]):
@@ -38,8 +42,7 @@ class ResumableLoader(DataLoader[Tensor]):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         assert isinstance(self.sampler, Consecutive)
-        assert self.batch_size is not None
-        self.sampler.start = self.given * self.batch_size
+        self.sampler.start = self.given
         for batch in super().__iter__():
             self.given += 1
             yield batch
@@ -126,14 +129,14 @@ class SpeechData(LightningDataModule):
         return ResumableLoader(
             self.crops,
             batch_size=self.batch_size,
-            sampler=Consecutive(self.batches_per_epoch * self.batch_size * world, world, rank),
+            sampler=Consecutive(self.batches_per_epoch, self.batch_size, world, rank),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
 
     def val_dataloader(self) -> DataLoader[Tensor] | list[Any]:
-        return DataLoader(self.utterances, batch_size=1) if self.utterances else []  # type: ignore[arg-type]
+        return DataLoader(self.utterances, batch_size=1) if self.utterances else []
 
     def _crops(self) -> Crops:
         clips, skipped = find_clips(self.train, self.train_where)

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -15,6 +16,8 @@ from vocable.losses.balancer import Balancer
 from vocable.recipes.adversary import Adversary
 from vocable.recipes.distillation import Distillation
 from vocable.recipes.ema import average_of
+from vocable.recipes.execution import checkpoint_blocks, compile_networks
+from vocable.recipes.failure import keep_batch
 from vocable.recipes.progress import Progress
 from vocable.recipes.terms import Term
 from vocable.recipes.validation import Validation
@@ -35,6 +38,8 @@ class CodecTraining(LightningModule):
     distillation: a teacher of the latents; the head that it needs is trained along.
     quantize_from: the step before which the quantizer is left out.
     accumulate: the parts that a batch is cut into, where memory is short. clip: of the gradient's norm.
+    checkpoint_activations: compute those inside the codec's blocks a second time instead of keeping them.
+    compile: the torch.compile backend ("inductor") for encoder, decoder and discriminator; None: as written.
     validate_codebooks: how many codebooks validation decodes; 0 is all.
     """
 
@@ -51,6 +56,8 @@ class CodecTraining(LightningModule):
         ema_decay: float = 0.999,
         clip: float = 1.0,
         accumulate: int = 1,
+        checkpoint_activations: bool = False,
+        compile: str | None = None,
         validate_codebooks: tuple[int, ...] = (0,),
         log_every: int = 20,
         seed: int = 0,
@@ -66,6 +73,12 @@ class CodecTraining(LightningModule):
         self.validate_codebooks = validate_codebooks
         self.progress = Progress(log_every)
         self.codec_config: dict[str, Any] | None = None  # the node that built `codec`, for export
+        if checkpoint_activations:
+            checkpoint_blocks(codec.encoder)
+            checkpoint_blocks(codec.decoder)
+        if compile is not None:
+            networks = [codec.encoder, codec.decoder, self.discriminator]
+            compile_networks([network for network in networks if network is not None], compile)
 
     @property
     def averaged(self) -> Codec:
@@ -95,7 +108,7 @@ class CodecTraining(LightningModule):
                 _add(logs, {"discriminator": loss}, len(parts))
                 if i + 1 == len(parts):
                     parameters = list(adversary.discriminator.parameters())
-                    self._update(rest[0], parameters, logs, "discriminator")
+                    self._update(rest[0], parameters, batch, logs, "discriminator")
             losses = self._losses(wav, wav_hat, step, adversary)
             total = self._total(losses, wav_hat, step, adversary) + out.loss
             if self.distillation is not None:
@@ -103,7 +116,7 @@ class CodecTraining(LightningModule):
                 total = total + self.distillation.weight * losses["distillation"]
             self.manual_backward(total / len(parts))
             _add(logs, {"loss": total, **losses, "quantizer": out.loss, **out.metrics}, len(parts))
-        self._update(generator, self._generator, logs, "codec")
+        self._update(generator, self._generator, batch, logs, "codec")
         self.ema.update_parameters(self.codec)
         self.progress.after_step(self, logs, batch.shape[0] * batch.shape[-1] / self.codec.sample_rate)
 
@@ -134,9 +147,9 @@ class CodecTraining(LightningModule):
 
     @property
     def _generator(self) -> list[nn.Parameter]:
-        """What the generator's optimizer trains."""
+        """What the generator's optimizer trains: all that isn't frozen."""
         parts = [self.codec] if self.distillation is None else [self.codec, self.distillation.head]
-        return [parameter for part in parts for parameter in part.parameters()]
+        return [parameter for part in parts for parameter in part.parameters() if parameter.requires_grad]
 
     def _seed(self, step: int) -> None:
         """Random numbers by step, not by history: a resumed run draws what an uninterrupted one would."""
@@ -172,15 +185,24 @@ class CodecTraining(LightningModule):
         return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
 
     def _update(
-        self, optimizer: Any, parameters: list[nn.Parameter], logs: dict[str, Tensor], name: str
+        self,
+        optimizer: Any,
+        parameters: list[nn.Parameter],
+        batch: Tensor,
+        logs: dict[str, Tensor],
+        name: str,
     ) -> None:
         """Clip, step and forget the gradient; one that is not finite ends the run before it does harm."""
         norm = nn.utils.clip_grad_norm_(parameters, self.clip)
-        if not torch.isfinite(norm):
-            found = ", ".join(f"{key} {float(value):.4g}" for key, value in logs.items())
+        if not torch.isfinite(norm + logs["loss" if name == "codec" else name]):
+            folder = Path(self.trainer.default_root_dir) / "failed"
+            values = {key: float(value) for key, value in logs.items()}
+            path = keep_batch(folder, self.global_step, batch, values, self.global_rank)
+            found = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
             raise FloatingPointError(
-                f"step {self.global_step}: the {name}'s gradient norm is {float(norm)} ({found}); try a "
-                "lower learning rate or precision 32-true, and resume=true from the last checkpoint"
+                f"step {self.global_step}: the {name}'s gradient norm is {float(norm)} ({found}); the batch is "
+                f"in {path}. Try a lower learning rate or precision 32-true, and resume=true from the last "
+                "checkpoint"
             )
         logs[f"gradient/{name}"] = norm
         optimizer.step()

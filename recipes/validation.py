@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
@@ -57,7 +58,8 @@ class Validation:
                 show(logger, f"{index}@{count}", wav[0], wav_hat[0], rate, step)
 
     def summary(self) -> dict[str, float]:
-        """Mean scores, and by codebook its share of entries in use, perplexity and entropy in bits."""
+        """Over all ranks: mean scores, and by codebook the share in use, perplexity, entropy in bits."""
+        self._gather()
         for name, reason in self.missing.items():
             log.warning("%s of some utterances: %s", name, reason)
         values = {name: sum(scores) / len(scores) for name, scores in self.scores.items()}
@@ -69,6 +71,18 @@ class Validation:
                 values[f"codebooks/perplexity/{k}"] = 2**entropy
                 values[f"codebooks/use/{k}"] = len(share) / len(hits)
         return values
+
+    def _gather(self) -> None:
+        if not (dist.is_available() and dist.is_initialized()):
+            return
+        found: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(found, (self.scores, self.hits, self.missing))
+        self.scores, self.missing = {}, {}
+        for scores, _, missing in found:
+            self.missing |= missing
+            for name, values in scores.items():
+                self.scores.setdefault(name, []).extend(values)
+        self.hits = [torch.stack(hits).sum(0) for hits in zip(*(hits for _, hits, _ in found), strict=True)]
 
 
 def show(logger: TensorBoardLogger, name: str, wav: Tensor, wav_hat: Tensor, rate: int, step: int) -> None:

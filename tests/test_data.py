@@ -210,12 +210,20 @@ def test_only_broken_files_end_the_run(tmp_path):
         Crops(FileClips([Clip(tmp_path / "gone.wav", 1.0)], RATE), 100)[0]
 
 
-def test_ranks_share_the_indices():
-    samplers = [Consecutive(12, 2, rank) for rank in range(2)]
-    assert [list(sampler) for sampler in samplers] == [[0, 2, 4, 6, 8, 10], [1, 3, 5, 7, 9, 11]]
-    samplers[1].start = 6
-    assert list(samplers[1]) == [13, 15, 17, 19, 21, 23]
-    assert len(samplers[1]) == 6
+@given(
+    batches=st.integers(1, 5),
+    size=st.integers(1, 4),
+    world=st.sampled_from([1, 2, 3]),
+    start=st.integers(0, 9),
+)
+def test_ranks_share_a_batch_and_the_next_follows(batches, size, world, start):
+    samplers = [Consecutive(batches, size, world, rank) for rank in range(world)]
+    for sampler in samplers:
+        sampler.start = start
+    rows = torch.tensor([list(sampler) for sampler in samplers]).view(world, batches, size)
+    whole = size * world
+    assert rows.transpose(0, 1).flatten().tolist() == list(range(start * whole, (start + batches) * whole))
+    assert [len(sampler) for sampler in samplers] == [batches * size] * world
 
 
 @pytest.mark.parametrize("workers", [0, 2])
