@@ -75,7 +75,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, memories: list[Memory]) -> Tensor:
         """x (B, latent, H, W), time (B,) in steps of the noise schedule, memories as `read` gives them."""
-        embedded, memory = self.time(time_embedding(time, self.channels)), iter(memories)
+        embedded = self.time(time_embedding(time, self.channels).to(x.dtype))
+        memory = iter(memories)
         skips = []
         for stage in self.down:
             x = stage(x, embedded, memory)
