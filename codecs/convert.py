@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,9 @@ def read_official(path: str | Path) -> Any:
             return json.loads(path.read_text(encoding="utf-8"))
         if path.suffix == ".npy":
             return torch.from_numpy(np.load(path, allow_pickle=False))
-        return torch.load(path, map_location="cpu", weights_only=True)
+        # a buffer of bytes, which some of X-codec's files hold beside their tensors, runs no code
+        with torch.serialization.safe_globals([BytesIO]):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
     except Exception as error:  # safetensors', zip's, pickle's and torch's own

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vocable.codecs import Codec, load, save
 from vocable.codecs.build import build
+from vocable.codecs.convert import read_official
 from vocable.codecs.zoo import xcodec
 
 TEACHER = {
@@ -186,6 +187,13 @@ def test_items_of_a_batch_are_the_peers_alone(pairs: Callable[[str], tuple[Any, 
         assert torch.equal(tokens.codes[i : i + 1, :, : codes.shape[-1]], codes)
 
 
+def test_names_are_those_of_the_published_code(pairs: Callable[[str], tuple[Any, Codec]]) -> None:
+    """The state of SoundStream in github.com/zhenye234/xcodec, but the speech model's."""
+    names = (Path(__file__).parent / "assets" / "xcodec_names.txt").read_text().split()
+    found = checkpoint(pairs("hubert")[0])
+    assert {name for name in found if not name.startswith("semantic_model.")} == set(names)
+
+
 def test_a_saved_folder_gives_the_same_with_weights_folded(
     pairs: Callable[[str], tuple[Any, Codec]], tmp_path: Path
 ) -> None:
@@ -196,11 +204,19 @@ def test_a_saved_folder_gives_the_same_with_weights_folded(
     check(peer, loaded, 0.3 * torch.randn(1, 1, 3000))
 
 
+def test_a_file_with_a_buffer_of_bytes_is_read(
+    pairs: Callable[[str], tuple[Any, Codec]], tmp_path: Path
+) -> None:
+    peer, codec = pairs("hubert")
+    torch.save({**checkpoint(peer), "config": io.BytesIO(b"yaml")}, tmp_path / "official.pth")
+    codec.load_state_dict(xcodec.state(read_official(tmp_path / "official.pth")))
+
+
 def test_a_checkpoint_with_one_tensor_more_or_less_is_refused(
     pairs: Callable[[str], tuple[Any, Codec]],
 ) -> None:
     peer, codec = pairs("hubert")
-    found: dict[str, Any] = {**checkpoint(peer), "bytes": io.BytesIO()}
+    found = checkpoint(peer)
     found["encoder.block.0.surplus"] = torch.zeros(1)
     with pytest.raises(ValueError, match=r"encoder\.block\.0\.surplus"):
         xcodec.state(found)

@@ -209,6 +209,14 @@ def test_coordinates_are_bounded_twice() -> None:
     assert torch.equal(twice.decode(codes), once.decode(codes))
 
 
+def test_names_and_shapes_are_those_of_the_published_code(pair: tuple[Any, Codec]) -> None:
+    """The state of xcodec2 0.1.5's modules, less the speech model's, which is a transformers model."""
+    lines = (Path(__file__).parent / "assets" / "xcodec2_names.txt").read_text().splitlines()
+    found = checkpoint(pair[0]).items()
+    shapes = [" ".join((name, *map(str, tensor.shape))) for name, tensor in found]
+    assert {line for line in shapes if not line.startswith("semantic_model.")} == set(lines)
+
+
 def test_a_saved_folder_gives_the_same_with_weights_folded(pair: tuple[Any, Codec], tmp_path: Path) -> None:
     save(pair[1], NODE, tmp_path / "codec")
     loaded = load(tmp_path / "codec")
