@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from vocable.losses.adversarial import feature_loss, hinge_discriminator_loss, hinge_generator_loss, split
 from vocable.recipes.schedule import ramp
@@ -31,19 +30,18 @@ class Adversary:
 
     def judge(self, wav: Tensor, wav_hat: Tensor) -> Tensor:
         """The discriminator's loss; no gradient to `wav_hat`."""
-        with parametrize.cached():  # the weights are normalised once for both
-            real, _ = split(self.discriminator(wav))
-            fake, _ = split(self.discriminator(wav_hat.detach()))
+        # One batch of both: weights are normalised once, and convolutions have more to do at a time.
+        logits, _ = split(self.discriminator(torch.cat([wav, wav_hat.detach()])))
+        real, fake = (list(half) for half in zip(*(x.chunk(2) for x in logits), strict=True))
         return self.discriminator_loss(real, fake)
 
     def terms(self, wav: Tensor, wav_hat: Tensor) -> dict[str, Tensor]:
         """The generator's terms, before their weights; the discriminator's own weights get no gradient."""
         self.discriminator.requires_grad_(False)
         try:
-            with parametrize.cached():
-                with torch.no_grad():
-                    _, real = split(self.discriminator(wav))
-                logits, fake = split(self.discriminator(wav_hat))
+            with torch.no_grad():
+                _, real = split(self.discriminator(wav))
+            logits, fake = split(self.discriminator(wav_hat))
             return {"adversarial": self.generator_loss(logits), "features": self.feature_loss(real, fake)}
         finally:
             self.discriminator.requires_grad_(True)
