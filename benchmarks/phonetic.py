@@ -14,10 +14,10 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocable.benchmarks import corpus
 from vocable.codecs import Codec, audio, load
 from vocable.codecs.backbones.frames import spread
 from vocable.codecs.backbones.whisper import RATE, whisper_tiny_en
+from vocable.codecs.manifest import find_files
 from vocable.quantizers.clusters import kmeans, nearest
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -145,7 +145,7 @@ def main(
     errors = Console(stderr=True, soft_wrap=True)
     try:
         codecs = {name: load(name) for name in codec}
-        paths = [corpus.find(data, split, source) for split in (train, test)]
+        paths = [find_files(data, {"split": split, "source": source}) for split in (train, test)]
         whisper = whisper_tiny_en()
         fitted, tested = (hear(track(split, "listening", console=errors), whisper) for split in paths)
         torch.manual_seed(seed)

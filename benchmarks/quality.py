@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from vocable.benchmarks import corpus, table
+from vocable.benchmarks import table
 from vocable.benchmarks.baselines import Opus, align
 from vocable.benchmarks.table import Row
 from vocable.codecs import Codec, audio, load
+from vocable.codecs.manifest import find_files
 from vocable.codecs.measure import pesq_wb, si_sdr, stoi
 
 RATE = 16_000  # Hz, PESQ-WB's: every model gets its audio at this rate and gives it back so
@@ -58,7 +59,7 @@ def main(
     try:
         counts = [int(count) for count in codebooks.split(",")]
         rates = [float(rate) for rate in opus.split(",") if rate]
-        paths = corpus.find(data, split, source)
+        paths = find_files(data, {"split": split, "source": source})
         for count in counts:
             _codec(codec).quantizer.check_num_codebooks(count)
         for rate in rates:

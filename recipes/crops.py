@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vocable.codecs import audio
-from vocable.recipes.manifest import Clip, each_file
+from vocable.codecs.manifest import Clip, each_file
 
 PIECES = 16  # clips that may follow one another in a crop
 CANDIDATES = 3  # crops drawn for a voiced one

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
 from vocable.codecs import audio
+from vocable.codecs.manifest import Clip, Source, each_file, find_clips
 from vocable.recipes.crops import ClipSource, Crops, FileClips, MemoryClips
-from vocable.recipes.manifest import Clip, Source, each_file, find_clips
 
 
 class Consecutive(DistributedSampler[int]):

@@ -17,7 +17,7 @@ pytest.importorskip("av")
 pytest.importorskip("pesq")
 pytest.importorskip("pystoi")
 
-from vocable.benchmarks import corpus, quality, speed, table
+from vocable.benchmarks import quality, speed, table
 from vocable.benchmarks.baselines import Opus, align
 from vocable.benchmarks.table import Row
 from vocable.codecs import Codec, save
@@ -120,23 +120,6 @@ def test_a_table_is_of_means(tmp_path: Path) -> None:
     assert [line["tokens_s"] for line in lines] == ["50.0", ""]
     with pytest.raises(ValueError, match=r"accepted: \.csv, \.json"):
         table.save(tmp_path / "t.txt", rows)
-
-
-def test_corpus_of_a_folder_and_of_a_manifest(tmp_path: Path) -> None:
-    for name in ("b.flac", "a.wav", "notes.txt"):
-        (tmp_path / name).touch()
-    assert corpus.find(tmp_path) == [tmp_path / "a.wav", tmp_path / "b.flac"]
-    manifest = tmp_path / "m.csv"
-    manifest.write_text("split,source,path\ntrain,x,a.wav\neval,x,b.flac\neval,y,sub/c.flac\n")
-    assert corpus.find(manifest, "eval", "x") == [tmp_path / "b.flac"]
-    assert corpus.find(manifest, "eval") == [tmp_path / "b.flac", tmp_path / "sub" / "c.flac"]
-    assert len(corpus.find(manifest)) == 3
-    for data, split, why in ((manifest, "dev", "no audio"), (tmp_path, "eval", "folder")):
-        with pytest.raises(ValueError, match=why):
-            corpus.find(data, split)
-    manifest.write_text("file\na.wav\n")
-    with pytest.raises(ValueError, match="no column path"):
-        corpus.find(manifest)
 
 
 @pytest.fixture

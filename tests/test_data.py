@@ -1,5 +1,3 @@
-import csv
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +11,9 @@ pytest.importorskip("lightning")
 
 from lightning.pytorch import LightningModule, Trainer
 
+from vocable.codecs.manifest import Clip, find_clips
 from vocable.recipes.crops import Crops, FileClips, MemoryClips
 from vocable.recipes.data import Consecutive, ResumableLoader, SpeechData
-from vocable.recipes.manifest import Clip, find_clips
 
 RATE = 8000
 
@@ -47,72 +45,6 @@ def noise(tmp_path):
     wave = np.random.default_rng(0).uniform(-0.5, 0.5, 20000)
     soundfile.write(tmp_path / "noise.wav", wave, RATE)
     return tmp_path
-
-
-def test_folder_is_searched_and_measured(folder):
-    (folder / "notes.txt").write_text("no audio")
-    clips, broken = find_clips(folder)
-    assert [(clip.path.name, clip.seconds) for clip in clips] == [(f"{i}.wav", 1.0 + i) for i in range(4)]
-    assert broken == 0
-
-
-def test_csv_keeps_the_rows_asked_for_and_trusts_its_seconds(folder):
-    with (folder / "list.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["split", "path", "seconds"])
-        rows.writerows(["train" if i < 3 else "eval", f"wavs/{i}.wav", 10 + i] for i in range(4))
-    clips, _ = find_clips(folder / "list.csv", {"split": "train"})
-    assert clips == [Clip(folder / f"wavs/{i}.wav", 10.0 + i) for i in range(3)]
-
-
-def test_jsonl_and_a_list_of_sources(folder):
-    lines = [{"audio_filepath": "wavs/0.wav", "duration": 7}, {"audio_filepath": "wavs/1.wav"}]
-    (folder / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    clips, _ = find_clips(folder / "list.jsonl")
-    assert clips == [Clip(folder / "wavs/0.wav", 7.0), Clip(folder / "wavs/1.wav", 2.0)]
-    assert len(find_clips([folder, folder / "list.jsonl"])[0]) == 6
-
-
-def test_ljspeech_metadata(folder):
-    (folder / "metadata.csv").write_text('0|One, two|one "two"\n3|Three|three\n')
-    clips, _ = find_clips(folder / "metadata.csv")
-    assert [(clip.path.name, clip.seconds) for clip in clips] == [("0.wav", 1.0), ("3.wav", 4.0)]
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "where", "message"),
-    [
-        ("none.csv", None, {}, "no such file"),
-        ("list.txt", "a", {}, "suffix is '.txt'"),
-        ("list.csv", "path,seconds\n", {}, "0 rows"),
-        ("list.csv", "file,seconds\na.wav,1\n", {}, "columns are file, seconds"),
-        (
-            "list.csv",
-            "path,seconds\na.wav,1\n",
-            {"split": "train"},
-            "no column split; accepted: path, seconds",
-        ),
-        ("list.csv", "path,split,seconds\na.wav,dev,1\n", {"split": "train"}, "0 readable"),
-        ("list.csv", "path,seconds\na.wav,long\n", {}, "'long'"),
-        ("list.csv", "path,seconds\na.wav,-1\n", {}, "'-1'"),
-        ("list.jsonl", '{"path": "a.wav"}\n{"path"\n', {}, "line 2"),
-        ("list.jsonl", "[1]\n", {}, "line 1"),
-        ("", None, {}, "0 readable"),
-        ("", None, {"split": "train"}, "without columns"),
-    ],
-)
-def test_bad_sources_are_refused(tmp_path, name, text, where, message):
-    if text is not None:
-        (tmp_path / name).write_text(text)
-    with pytest.raises(ValueError, match=message):
-        find_clips(tmp_path / name, where)
-
-
-def test_files_without_audio_are_skipped_and_counted(folder):
-    (folder / "broken.wav").write_bytes(b"RIFF but no more")
-    with pytest.warns(UserWarning, match=r"broken\.wav"):
-        clips, broken = find_clips(folder)
-    assert (len(clips), broken) == (4, 1)
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,4 +1,4 @@
-"""What there is to train on: folders and manifests, read into a list of clips."""
+"""Audio in folders and manifests, as a list of files, or of clips with their lengths."""
 
 import csv
 import json
@@ -31,26 +31,31 @@ class Clip:
 
 
 def find_clips(source: Source, where: Mapping[str, object] | None = None) -> tuple[list[Clip], int]:
-    """The clips of a source, or of several, and how many files were skipped as broken.
+    """The clips of a source, or of several, and how many files were skipped as broken; see `find_files`.
 
-    source: a folder (searched to any depth), a CSV with a header, a JSONL, or LJSpeech's metadata.csv;
-        relative paths start at the manifest's folder.
-    where: the rows of a manifest to keep, as column -> value.
+    Lengths come from a column seconds or duration, else from the files' headers.
     """
-    sources = [source] if isinstance(source, str | Path) else list(source)
-    clips: list[Clip] = []
-    unknown: list[Path] = []
-    for path in map(Path, sources):
-        for file, seconds in _entries(path, dict(where or {})):
-            if seconds is None:
-                unknown.append(file)
-            else:
-                clips.append(Clip(file, seconds))
+    found = _all_entries(source, where)
+    unknown = [file for file, seconds in found if seconds is None]
     measured = [clip for clip in each_file(_measure, unknown, "Measuring files") if clip]
-    clips += measured
+    clips = [Clip(file, seconds) for file, seconds in found if seconds is not None] + measured
     if not clips:
-        raise ValueError(f"{', '.join(map(str, sources))}: 0 readable audio files; accepted: 1 or more")
+        raise ValueError(f"{_shown(source)}: 0 readable audio files; accepted: 1 or more")
     return clips, len(unknown) - len(measured)
+
+
+def find_files(source: Source, where: Mapping[str, object] | None = None) -> list[Path]:
+    """The audio files of a source, or of several, unopened.
+
+    source: an audio file, a folder (searched to any depth), a CSV with a header, a JSONL, or LJSpeech's
+        metadata.csv; relative paths start at the manifest's folder.
+    where: the rows of a manifest to keep, as column -> value; None is any.
+    """
+    files = [file for file, _ in _all_entries(source, where)]
+    if not files:
+        kept = f" of {dict(where)}" if where else ""
+        raise ValueError(f"{_shown(source)}: 0 audio files{kept}; accepted: 1 or more")
+    return files
 
 
 def each_file(
@@ -77,17 +82,31 @@ def _measure(path: Path) -> Clip:
     return Clip(path, found.frames / found.sample_rate)
 
 
+def _all_entries(source: Source, where: Mapping[str, object] | None) -> list[tuple[Path, float | None]]:
+    sources = [source] if isinstance(source, str | Path) else source
+    wanted = {name: value for name, value in (where or {}).items() if value is not None}
+    return [entry for path in sources for entry in _entries(Path(path), wanted)]
+
+
+def _shown(source: Source) -> str:
+    sources = [source] if isinstance(source, str | Path) else list(source)
+    return ", ".join(map(str, sources[:3])) + (f" and {len(sources) - 3} more" if len(sources) > 3 else "")
+
+
 def _entries(source: Path, where: dict[str, object]) -> list[tuple[Path, float | None]]:
     """Each file of one source with its seconds, None where nothing says them."""
+    kind = source.suffix.lower()
+    if where and (source.is_dir() or kind in SUFFIXES):
+        raise ValueError(f"{source} is no manifest, without columns {sorted(where)}; accepted: a manifest")
+    if kind in SUFFIXES and not source.is_dir():
+        return [(source, None)]
     if source.is_dir():
-        if where:
-            raise ValueError(f"{source} is a folder, without columns {sorted(where)}; accepted: a manifest")
         return [(file, None) for file in sorted(source.rglob("*")) if file.suffix.lower() in SUFFIXES]
     if not source.is_file():
         raise ValueError(f"{source}: no such file; accepted: a folder, a CSV or JSONL manifest")
-    if source.suffix.lower() not in (".csv", ".jsonl"):
-        raise ValueError(f"{source}: the suffix is {source.suffix!r}; accepted: .csv, .jsonl, a folder")
-    rows = _jsonl(source) if source.suffix.lower() == ".jsonl" else _csv(source)
+    if kind not in (".csv", ".jsonl"):
+        raise ValueError(f"{source}: the suffix is {kind!r}; accepted: .csv, .jsonl, audio, a folder")
+    rows = _jsonl(source) if kind == ".jsonl" else _csv(source)
     if not rows:
         raise ValueError(f"{source}: 0 rows; accepted: 1 or more")
     columns = list(rows[0])
