@@ -116,6 +116,9 @@ class CodecTraining(LightningModule):
                 total = total + self.distillation.weight * losses["distillation"]
             self.manual_backward(total / len(parts))
             _add(logs, {"loss": total, **losses, "quantizer": out.loss, **out.metrics}, len(parts))
+            if self.balancer is not None:
+                norms = self.balancer.average_norms
+                _add(logs, {f"gradient/{name}": norms[name] for name in losses if name in norms}, len(parts))
         self._update(generator, self._generator, batch, logs, "codec")
         self.ema.update_parameters(self.codec)
         self.progress.after_step(self, logs, batch.shape[0] * batch.shape[-1] / self.codec.sample_rate)
