@@ -1,15 +1,14 @@
 """A checkpoint to a codec folder: `python -m vocable.recipes.export runs/x/checkpoints/last.ckpt -o x`."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from vocable.codecs.build import build
 from vocable.codecs.codec import Codec
 from vocable.codecs.hub import save
+from vocable.recipes.checkpoint import read_codec
 
 
 def export(
@@ -24,12 +23,7 @@ def export(
     average: the moving average of the weights, not the last ones. half: store them as float16.
     trusted: prefixes of what its config may build, for parts of one's own.
     """
-    found = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    if "codec_config" not in found or "state_dict" not in found:
-        raise ValueError(f"{checkpoint} has {sorted(found)}; accepted: a checkpoint of vocable.recipes.train")
-    config = json.loads(found["codec_config"])
-    prefix = "ema.module." if average else "codec."
-    state = {k.removeprefix(prefix): v for k, v in found["state_dict"].items() if k.startswith(prefix)}
+    config, state = read_codec(checkpoint, average)
     codec = build(config, trusted)
     codec.load_state_dict(state, strict=True)
     save(codec.half() if half else codec, config, folder, trusted)

@@ -7,12 +7,17 @@ from pathlib import Path
 import hydra
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from vocable.codecs.codec import Codec
 from vocable.recipes.checkpoint import AtomicCheckpointIO, Checkpoints
+from vocable.recipes.init import expanded, freeze, warm_start
+from vocable.recipes.interrupt import Interrupts
+from vocable.recipes.module import CodecTraining
 
 PRECISIONS = ("32-true", "bf16-mixed")
 
@@ -25,8 +30,11 @@ def train(cfg: DictConfig) -> Trainer:
     folder = Path(cfg.run_dir) / "checkpoints"
     checkpoint = find_checkpoint(folder / "last.ckpt", cfg.resume, cfg.overwrite)
     module, data = build(cfg)
+    if cfg.init_from and checkpoint is None:
+        start_from(cfg.init_from, module)
     bar = sys.stderr.isatty() if cfg.progress_bar is None else cfg.progress_bar
-    callbacks: list[Callback] = [Checkpoints(folder, cfg.checkpoint_every, cfg.keep_every)]
+    checkpoints = Checkpoints(folder, cfg.checkpoint_every, cfg.keep_every, cfg.validate_every)
+    callbacks: list[Callback] = [checkpoints, Interrupts(checkpoints)]
     trainer: Trainer = instantiate(
         cfg.trainer,
         callbacks=[*callbacks, RichProgressBar()] if bar else callbacks,
@@ -39,12 +47,33 @@ def train(cfg: DictConfig) -> Trainer:
     return trainer
 
 
-def build(cfg: DictConfig) -> tuple[LightningModule, LightningDataModule]:
+def build(cfg: DictConfig) -> tuple[CodecTraining, LightningDataModule]:
     """The parts of a configured run."""
     torch.manual_seed(cfg.seed)
-    module = instantiate(cfg.training, _convert_="all")
-    module.codec_config = OmegaConf.to_container(cfg.codec, resolve=True)
+    module: CodecTraining = instantiate(cfg.training, _convert_="all")
+    node = OmegaConf.to_container(cfg.codec, resolve=True)
+    assert isinstance(node, dict)
+    module.codec_config = expanded(node)
+    check_signal(cfg, module.codec)
+    freeze(module.codec, cfg.freeze)
     return module, instantiate(cfg.data, _convert_="all")
+
+
+def start_from(source: str, module: CodecTraining) -> None:
+    """Give the codec, and so its average, the weights of another where they fit, and log what does."""
+    found = warm_start(module.codec, source)
+    module.averaged.load_state_dict(module.codec.state_dict())
+    if rank_zero_only.rank == 0:
+        log.info("init_from %s\n%s", source, "\n".join(found.lines()))
+
+
+def check_signal(cfg: DictConfig, codec: Codec) -> None:
+    """ValueError unless data and losses are at the codec's rate, with its channels."""
+    if (cfg.sample_rate, cfg.channels) != (codec.sample_rate, codec.channels):
+        raise ValueError(
+            f"sample_rate is {cfg.sample_rate} and channels is {cfg.channels}; accepted: the codec's, "
+            f"sample_rate={codec.sample_rate} channels={codec.channels}"
+        )
 
 
 def check_precision(cfg: DictConfig) -> None:
