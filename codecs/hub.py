@@ -50,21 +50,25 @@ def load(
 
     >>> codec = load("vocable-16khz")
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     folder, name = find(name_or_path, revision)
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        state = load_file(folder / WEIGHTS)
-    except (SafetensorError, ValueError, RecursionError) as error:
-        known = "JSON and whole safetensors"
-        raise ValueError(f"{folder}: {CONFIG} or {WEIGHTS} is damaged: {error}; accepted: {known}") from error
+    config, state = read(folder)
     codec = _blank(config, state, trusted, str(folder))
     codec.load_state_dict(state, strict=True)
     fold_weight_norm(codec)
     codec.name = name or codec.name
     return codec.float().eval().to(device)
+
+
+def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The config and the tensors in a codec's folder; ValueError where they are damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return json.loads((folder / CONFIG).read_text(encoding="utf-8")), load_file(folder / WEIGHTS)
+    except (SafetensorError, ValueError, RecursionError) as error:
+        known = "JSON and whole safetensors"
+        raise ValueError(f"{folder}: {CONFIG} or {WEIGHTS} is damaged: {error}; accepted: {known}") from error
 
 
 def save(
