@@ -55,7 +55,7 @@ def pairs() -> list[Pair]:
 
 
 def _encodec(variant: str, bandwidth: float) -> Peer:
-    from encodec import EncodecModel
+    from encodec.model import EncodecModel
 
     model = getattr(EncodecModel, f"encodec_model_{variant}")(pretrained=False)
     model.set_target_bandwidth(bandwidth)
@@ -83,13 +83,13 @@ def _snac(name: str) -> Peer:
     import snac
 
     options = table.published()[name].options
-    model = snac.SNAC(
+    model: Any = snac.SNAC(
         sampling_rate=options["sample_rate"],
         encoder_dim=options["encoder_dim"],
         encoder_rates=list(options["strides"]),
         decoder_dim=options["decoder_dim"],
         decoder_rates=list(reversed(options["strides"])),
-        attn_window_size=options.get("window"),
+        attn_window_size=options.get("window"),  # pyright: ignore[reportArgumentType]: None in its models
         vq_strides=list(options["vq_strides"]),
     ).eval()
     return Peer(model, model.encode, model.decode)
@@ -101,7 +101,7 @@ def _speechtokenizer() -> Peer:
     sizes = {"n_filters": 64, "dimension": 1024, "strides": [8, 5, 4, 2], "n_q": 8, "codebook_size": 1024}
     layers = {"lstm_layers": 2, "bidirectional": True, "dilation_base": 2, "residual_kernel_size": 3}
     heads = {"n_residual_layers": 1, "activation": "ELU", "semantic_dimension": 768, "sample_rate": 16000}
-    model = SpeechTokenizer({**sizes, **layers, **heads})
+    model: Any = SpeechTokenizer({**sizes, **layers, **heads})
     _fill(model)
     return Peer(model.eval(), model.encode, model.decode)
 
@@ -119,7 +119,8 @@ def _mimi() -> Peer:
 def _bigcodec() -> Peer:
     from bigcodec import CodecDecoder, CodecEncoder
 
-    encoder, decoder = CodecEncoder().eval(), CodecDecoder().eval()
+    encoder: Any = CodecEncoder().eval()
+    decoder: Any = CodecDecoder().eval()
 
     def encode(wav: Tensor) -> Tensor:
         wav = nn.functional.pad(wav, (0, 200 - wav.shape[-1] % 200))

@@ -1,7 +1,7 @@
 """Chunk-wise encode and decode of a causal codec."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ class Stream:
     ) -> None:
         self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
         self.pad, self.channels, self.num_codebooks = pad, channels, num_codebooks
-        self.hop_length: int = encoder.hop_length
+        self.hop_length = cast(int, encoder.hop_length)
         self.encoder_state: Any = None
         self.decoder_state: Any = None
         self.rest: Tensor | None = None

@@ -120,7 +120,9 @@ def test_more_frames_than_needed_and_scales_keep(
     loaded = Tokens.load(tmp_path / "a.voc")
     assert equal(loaded, tokens)
     assert loaded[0].codes.shape[2] == counts[0]
-    assert torch.equal(loaded[len(items) - 1].scales, scales[-1:])
+    last = loaded[len(items) - 1].scales
+    assert last is not None
+    assert torch.equal(last, scales[-1:])
 
 
 def test_frame_counts_and_scales_are_checked() -> None:
