@@ -1,7 +1,7 @@
 """Audio files, read and written by libsndfile, and resampling by soxr."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -23,17 +23,18 @@ class Info(NamedTuple):
     frames: int
 
 
-def info(path: str | Path) -> Info:
+def info(path: str | Path | BinaryIO) -> Info:
     """The rate, channels and length of an audio file, from its header; ValueError where it is not one."""
     with _open(path) as file:
         return Info(file.samplerate, file.channels, file.frames)
 
 
 def read(
-    path: str | Path, sample_rate: int | None = None, offset: int = 0, frames: int | None = None
+    path: str | Path | BinaryIO, sample_rate: int | None = None, offset: int = 0, frames: int | None = None
 ) -> tuple[Tensor, int]:
     """Read a file to (C, T) float32 in [-1, 1] and its rate in Hz, resampled when `sample_rate` is given.
 
+    path: of the file, or an open binary one, which is read from its start.
     `offset` and `frames` pick samples at the file's own rate, and only these are decoded; near the end
     there may be fewer than `frames`. ValueError for a damaged or empty file, NaN, and an offset past the end.
     """
@@ -123,14 +124,16 @@ def resample(wav: Tensor, from_rate: int, to_rate: int, length: int | None = Non
     return torch.from_numpy(np.ascontiguousarray(out.T)).reshape(*wav.shape[:-1], length).to(wav.device)
 
 
-def _open(path: str | Path) -> Any:
+def _open(path: str | Path | BinaryIO) -> Any:
     """An open `soundfile.SoundFile`."""
     import soundfile
 
-    if not Path(path).exists():
+    if not isinstance(path, str | Path):
+        path.seek(0)
+    elif not Path(path).exists():
         raise FileNotFoundError(f"no audio file {path}")
     try:
-        return soundfile.SoundFile(str(path))
+        return soundfile.SoundFile(str(path) if isinstance(path, Path) else path)
     except (RuntimeError, TypeError) as error:  # TypeError: a suffix of a format without header
         known = "WAV, FLAC, OGG, MP3 and what else libsndfile reads"
         raise ValueError(f"{path}: not an audio file: {error}; accepted: {known}") from error

@@ -1,9 +1,10 @@
 """Random crops of clips: which ones, and from where, is a function of the seed and the example's index."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import torch
@@ -37,14 +38,7 @@ class FileClips:
         self.sample_rate, self.channels = sample_rate, channels
 
     def crop(self, index: int, samples: int, place: float) -> Tensor:
-        path = self.clips[index].path
-        found = audio.info(path)
-        needed = -(-samples * found.sample_rate // self.sample_rate)  # rounded up, at the file's rate
-        start = _start(found.frames, needed, place)
-        lead = min(start, MP3_LEAD) if path.suffix.lower() == ".mp3" else 0
-        wav, rate = audio.read(path, None, start - lead, needed + lead)
-        wav = audio.resample(wav[:, lead:], rate, self.sample_rate)
-        return audio.to_channels(wav, self.channels)[:, :samples]
+        return audio.to_channels(cut(self.clips[index].path, samples, place, self.sample_rate), self.channels)
 
 
 class MemoryClips:
@@ -103,24 +97,10 @@ class Crops(Dataset[Tensor]):
         pieces: list[Tensor] = []
         missing = self.samples
         while missing and len(pieces) < PIECES:
-            pieces.append(self._voiced(missing, rng))
+            pieces.append(voiced(partial(self._readable, missing, rng), self.voiced_db))
             missing -= pieces[-1].shape[-1]
         wav = torch.nn.functional.pad(torch.cat(pieces, -1), (0, missing))
-        gain = 10 ** (rng.uniform(*self.gain_db) / 20)
-        peak = float(wav.abs().max())
-        return wav * min(gain, max(1.0, 1 / peak if peak else 1.0))
-
-    def _voiced(self, samples: int, rng: np.random.Generator) -> Tensor:
-        best, loudest = None, -1.0
-        for _ in range(CANDIDATES):
-            wav = self._readable(samples, rng)
-            power = float(wav.square().mean())
-            if power > loudest:
-                best, loudest = wav, power
-            if power >= 10 ** (self.voiced_db / 10):
-                break
-        assert best is not None
-        return best
+        return amplified(wav, rng.uniform(*self.gain_db))
 
     def _readable(self, samples: int, rng: np.random.Generator) -> Tensor:
         for _ in range(ATTEMPTS):
@@ -134,6 +114,39 @@ class Crops(Dataset[Tensor]):
                     self._broken[index] = True
                     warnings.warn(f"skipped: {error}", stacklevel=2)
         raise ValueError(f"{ATTEMPTS} broken files in a row, of {len(self.source.clips)} clips")
+
+
+def cut(file: Path | BinaryIO, samples: int, place: float, sample_rate: int) -> Tensor:
+    """From `place` of an audio file, 0 (its start) to 1 (its end), so many samples of `sample_rate`: (C, T).
+
+    T is smaller where the file is shorter. No more is decoded than that.
+    """
+    found = audio.info(file)
+    needed = -(-samples * found.sample_rate // sample_rate)  # rounded up, at the file's rate
+    start = _start(found.frames, needed, place)
+    lead = min(start, MP3_LEAD) if str(file).lower().endswith(".mp3") else 0
+    wav, rate = audio.read(file, None, start - lead, needed + lead)
+    return audio.resample(wav[:, lead:], rate, sample_rate)[:, :samples]
+
+
+def voiced(draw: Callable[[], Tensor], threshold_db: float) -> Tensor:
+    """The first of a few draws (C, T) above a level, else the loudest."""
+    best, loudest = None, -1.0
+    for _ in range(CANDIDATES):
+        wav = draw()
+        power = float(wav.square().mean())
+        if power > loudest:
+            best, loudest = wav, power
+        if power >= 10 ** (threshold_db / 10):
+            break
+    assert best is not None
+    return best
+
+
+def amplified(wav: Tensor, gain_db: float) -> Tensor:
+    """`wav` (C, T) louder by `gain_db`, but not so much that it clips."""
+    peak = float(wav.abs().max())
+    return wav * min(10 ** (gain_db / 20), max(1.0, 1 / peak if peak else 1.0))
 
 
 def _start(total: int, samples: int, place: float) -> int:

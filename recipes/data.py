@@ -1,76 +1,56 @@
 """Speech, or any audio, for training and validation."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader
 
 from vocable.codecs import audio
-from vocable.codecs.manifest import Clip, Source, each_file, find_clips
+from vocable.codecs.manifest import Source, each_file, find_clips
 from vocable.recipes.crops import ClipSource, Crops, FileClips, MemoryClips
+from vocable.recipes.loader import Consecutive, ResumableLoader
+from vocable.recipes.sources.crops import ShardCrops
+from vocable.recipes.sources.order import ShardOrder
+from vocable.recipes.sources.shards import Shards
 
 
-class Consecutive(DistributedSampler[int]):
-    """The indices of `batches` batches, from batch `start` on.
+@runtime_checkable
+class Corpus(Protocol):
+    """A published corpus, which knows where its files are."""
 
-    A batch of all ranks is consecutive indices, rank 0's first, so that several ranks see in a step what one
-    with as large a batch would. A DistributedSampler, because Lightning leaves such a one as it is.
-    """
+    def prepare(self) -> None:
+        """Called once on each machine, before `files`."""
+        ...
 
-    def __init__(self, batches: int, batch_size: int, num_replicas: int = 1, rank: int = 0) -> None:
-        indices: Any = range(batches * batch_size * num_replicas)
-        super().__init__(indices, num_replicas, rank, shuffle=False)
-        self.batches, self.batch_size = batches, batch_size
-        self.start = 0
-
-    def __iter__(self) -> Iterator[int]:
-        for batch in range(self.start, self.start + self.batches):
-            first = (batch * self.num_replicas + self.rank) * self.batch_size
-            yield from range(first, first + self.batch_size)
-
-
-class ResumableLoader(DataLoader[Tensor]):
-    """Counts the batches that it has given, and goes on behind them: in the next epoch, and after a restart.
-
-    Lightning keeps its state in the checkpoint. What workers have prepared but not given doesn't count.
-    """
-
-    given = 0
-
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        assert isinstance(self.sampler, Consecutive)
-        self.sampler.start = self.given
-        for batch in super().__iter__():
-            self.given += 1
-            yield batch
-
-    def state_dict(self) -> dict[str, int]:
-        return {"given": self.given}
-
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        self.given = state["given"]
+    def files(self) -> list[Path]:
+        """Its audio files, always in the same order."""
+        ...
 
 
 class SpeechData(LightningDataModule):
     """Random crops to train on, (B, C, T), and whole utterances to validate on, (1, C, T).
 
     Example i of a run depends on the seed and i alone, so a resumed run sees what an uninterrupted one would.
+    From files crops are drawn by their durations; of shards each recording gives one an epoch.
 
-    train, valid: a folder, a manifest (CSV, JSONL, LJSpeech's metadata.csv), or a list of these.
+    train, valid: a folder, a manifest (CSV, JSONL, LJSpeech's metadata.csv), or a list of these; a corpus or
+        shards of `vocable.recipes.sources`.
     train_where, valid_where: the rows of the manifests to keep, as column -> value.
     batch_size: examples a batch, on each device.
-    valid_seconds: utterances are cut to so much. valid_examples: how many, evenly picked; None is all.
+    valid_seconds: utterances are cut to so much. valid_examples: how many, evenly picked, or the
+        first of shards; None is all.
     gain_db: the range of a random gain. voiced_db: the level below which a crop is drawn again.
     cache: hold the training audio in memory, decoded; for corpora of a few hours.
     """
 
     def __init__(
         self,
-        train: Source,
-        valid: Source | None = None,
+        train: Source | Corpus | Shards,
+        valid: Source | Corpus | Shards | None = None,
         train_where: Mapping[str, object] | None = None,
         valid_where: Mapping[str, object] | None = None,
         sample_rate: int = 16000,
@@ -100,6 +80,8 @@ class SpeechData(LightningDataModule):
                 raise ValueError(f"{name} is {value}; accepted: above 0")
         if len(gain_db) != 2 or gain_db[0] > gain_db[1]:
             raise ValueError(f"gain_db is {gain_db}; accepted: (lowest, highest)")
+        if isinstance(train, Shards) and (cache or train_where):
+            raise ValueError(f"cache is {cache}, train_where {train_where}; accepted of shards: False, None")
         self.train, self.valid = train, valid
         self.train_where, self.valid_where = train_where, valid_where
         self.sample_rate, self.channels = sample_rate, channels
@@ -108,24 +90,35 @@ class SpeechData(LightningDataModule):
         self.valid_seconds, self.valid_examples = valid_seconds, valid_examples
         self.gain_db, self.voiced_db = (gain_db[0], gain_db[1]), voiced_db
         self.cache, self.num_workers, self.seed = cache, num_workers, seed
-        self.crops: Crops | None = None
+        self.crops: Crops | ShardCrops | None = None
         self.utterances: list[Tensor] | None = None
         self._skipped = 0
 
     @property
     def broken(self) -> int:
         """Files skipped so far because they couldn't be read."""
-        return self._skipped + (len(self.crops.broken) if self.crops else 0)
+        if isinstance(self.crops, Crops):
+            return self._skipped + len(self.crops.broken)
+        return self._skipped + (self.crops.broken if self.crops else 0)
+
+    def prepare_data(self) -> None:
+        """Once on each machine: downloads, and the index of shards."""
+        for source in (self.train, self.valid):
+            if isinstance(source, Corpus):
+                source.prepare()
+        if isinstance(self.train, Shards) and self.train.index is not None:
+            self.train.counts()
 
     def setup(self, stage: str) -> None:
         if stage == "fit" and self.crops is None:
-            self.crops = self._crops()
+            train = self.train
+            self.crops = self._streamed(train) if isinstance(train, Shards) else self._crops(train)
         if stage in ("fit", "validate") and self.utterances is None and self.valid is not None:
             self.utterances = self._utterances(self.valid)
 
     def train_dataloader(self) -> ResumableLoader:
         assert self.crops is not None
-        world, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        world, rank = self._ranks()
         return ResumableLoader(
             self.crops,
             batch_size=self.batch_size,
@@ -138,21 +131,40 @@ class SpeechData(LightningDataModule):
     def val_dataloader(self) -> DataLoader[Tensor] | list[Any]:
         return DataLoader(self.utterances, batch_size=1) if self.utterances else []
 
-    def _crops(self) -> Crops:
-        clips, skipped = find_clips(self.train, self.train_where)
+    def _ranks(self) -> tuple[int, int]:
+        """How many ranks there are, and which this is."""
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+
+    def _streamed(self, shards: Shards) -> ShardCrops:
+        lanes = shards.lanes or self._ranks()[0] * max(1, self.num_workers)
+        order = ShardOrder(shards.counts(), lanes, self.batch_size, shards.shuffle, self.seed)
+        form = (self.crop_samples, self.sample_rate, self.channels)
+        return ShardCrops(shards, order, *form, self.gain_db, self.voiced_db)
+
+    def _crops(self, train: Source | Corpus) -> Crops:
+        clips, skipped = find_clips(_files(train), self.train_where)
         kind = MemoryClips if self.cache else FileClips
         source: ClipSource = kind(clips, self.sample_rate, self.channels)
         self._skipped += skipped + len(clips) - len(source.clips)
         return Crops(source, self.crop_samples, self.seed, self.gain_db, self.voiced_db)
 
-    def _utterances(self, valid: Source) -> list[Tensor]:
-        clips, skipped = find_clips(valid, self.valid_where)
-        if self.valid_examples is not None and self.valid_examples < len(clips):
-            clips = [clips[i * len(clips) // self.valid_examples] for i in range(self.valid_examples)]
-        read = [wav for wav in each_file(self._utterance, clips, "Loading validation") if wav is not None]
-        self._skipped += skipped + len(clips) - len(read)
+    def _utterances(self, valid: Source | Corpus | Shards) -> list[Tensor]:
+        if isinstance(valid, Shards):
+            files: list[Any] = valid.first(self.valid_examples)
+        else:
+            clips, skipped = find_clips(_files(valid), self.valid_where)
+            files = [clip.path for clip in clips]
+            self._skipped += skipped
+        if self.valid_examples is not None and self.valid_examples < len(files):
+            files = [files[i * len(files) // self.valid_examples] for i in range(self.valid_examples)]
+        read = [wav for wav in each_file(self._utterance, files, "Loading validation") if wav is not None]
+        self._skipped += len(files) - len(read)
         return read
 
-    def _utterance(self, clip: Clip) -> Tensor:
-        frames = max(1, round(self.valid_seconds * audio.info(clip.path).sample_rate))
-        return audio.to_channels(audio.read(clip.path, self.sample_rate, 0, frames)[0], self.channels)
+    def _utterance(self, file: Path | BinaryIO) -> Tensor:
+        frames = max(1, round(self.valid_seconds * audio.info(file).sample_rate))
+        return audio.to_channels(audio.read(file, self.sample_rate, 0, frames)[0], self.channels)
+
+
+def _files(source: Source | Corpus) -> Source:
+    return source.files() if isinstance(source, Corpus) else source

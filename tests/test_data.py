@@ -13,7 +13,8 @@ from lightning.pytorch import LightningModule, Trainer
 
 from vocable.codecs.manifest import Clip, find_clips
 from vocable.recipes.crops import Crops, FileClips, MemoryClips
-from vocable.recipes.data import Consecutive, ResumableLoader, SpeechData
+from vocable.recipes.data import SpeechData
+from vocable.recipes.loader import Consecutive, ResumableLoader
 
 RATE = 8000
 

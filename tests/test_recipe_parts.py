@@ -26,6 +26,12 @@ from vocable.recipes.terms import Term
 
 ROOT = Path(str(conf.__file__)).parent
 OPTIONS = sorted((path.parent.name, path.stem) for path in ROOT.glob("*/*.yaml"))
+NEEDED = {
+    "huggingface": "data.train.path=data",
+    "librispeech": "data.train.root=data",
+    "libritts": "data.train.root=data",
+    "webdataset": "data.train.urls=data",
+}
 SMALL = {
     "stft_convnext": ["encoder.dim=16"],
     "istft": ["decoder.dim=16"],
@@ -39,7 +45,8 @@ SMALL = {
 
 def composed(*overrides: str) -> Any:
     with initialize_config_module("vocable.recipes.conf", version_base="1.3"):
-        return compose("train", overrides=["data.train=data", *overrides])
+        data = [option for option in NEEDED if f"data={option}" in overrides]
+        return compose("train", overrides=[NEEDED[data[0]] if data else "data.train=data", *overrides])
 
 
 def targets(node: Any):
