@@ -129,7 +129,8 @@ class SpeechData(LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Tensor] | list[Any]:
-        return DataLoader(self.utterances, batch_size=1) if self.utterances else []
+        utterances: Any = self.utterances
+        return DataLoader(utterances, batch_size=1) if utterances else []
 
     def _ranks(self) -> tuple[int, int]:
         """How many ranks there are, and which this is."""

@@ -3,6 +3,7 @@
 import io
 import tarfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -201,11 +202,13 @@ def test_bad_shards_are_named(folder, tmp_path):
 class Listed(Shards):
     """Recordings from memory."""
 
-    names = ("memory",)
-
     def __init__(self, *recordings: bytes) -> None:
         super().__init__()
         self.recordings = recordings
+
+    @property
+    def names(self) -> Sequence[str]:
+        return ("memory",)
 
     def read(self, shard: int, start: int = 0):
         yield from (Recording(data, f"memory/{i}.flac") for i, data in enumerate(self.recordings[start:]))

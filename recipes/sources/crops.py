@@ -64,7 +64,7 @@ class ShardCrops(Dataset[Tensor]):
                 continue
             wav = wav.repeat(1, -(-self.samples // wav.shape[-1]))[:, : self.samples]
             return amplified(wav, rng.uniform(*self.gain_db))
-        raise ValueError(f"{ATTEMPTS} broken recordings in a row, the last one {recording}")
+        raise ValueError(f"{ATTEMPTS} broken recordings in a row, the first one {recordings[place.item]}")
 
     def _crop(self, recording: Recording, rng: np.random.Generator) -> Tensor:
         wav = cut(recording, self.samples, rng.random(), self.sample_rate)
@@ -77,14 +77,14 @@ class ShardCrops(Dataset[Tensor]):
             self._blocks.pop(place.lane, None)  # its memory is free before the next is read
             recordings = []
             for stretch in self.order.stretches(place.block):
-                found = list(islice(self._reader(place.lane, stretch.shard, stretch.start), stretch.count))
-                if len(found) < stretch.count:
+                found = list(islice(self._reader(place.lane, stretch.shard, stretch.start), stretch.length))
+                if len(found) < stretch.length:
                     name, counted = self.shards.names[stretch.shard], self.order.counts[stretch.shard]
                     end = stretch.start + len(found)
                     raise ValueError(f"{name} holds {end} recordings; accepted: {counted}, as were counted")
                 recordings += found
                 shard, _, rest = self._open[place.lane]
-                self._open[place.lane] = shard, stretch.start + stretch.count, rest
+                self._open[place.lane] = shard, stretch.start + stretch.length, rest
             self._blocks[place.lane] = place.block, recordings
         return recordings
 

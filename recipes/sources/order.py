@@ -23,11 +23,11 @@ class Place(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """`count` recordings of a shard, from number `start` on."""
+    """`length` recordings of a shard, from number `start` on."""
 
     shard: int
     start: int
-    count: int
+    length: int
 
 
 class ShardOrder:

@@ -74,7 +74,8 @@ class Shards:
 
     def _indexed(self, path: Path) -> list[int]:
         counts = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(counts, dict) or (missing := [name for name in self.names if name not in counts]):
-            lacking = missing[0] if isinstance(counts, dict) else "an object"
-            raise ValueError(f"{path} lacks {lacking}; accepted: a count for each shard, or no such file")
+        if not isinstance(counts, dict):
+            raise ValueError(f"{path} holds a {type(counts).__name__}; accepted: an object, or no such file")
+        if missing := [name for name in self.names if name not in counts]:
+            raise ValueError(f"{path} lacks {missing[0]}; accepted: a count for each shard, or no such file")
         return [int(counts[name]) for name in self.names]
