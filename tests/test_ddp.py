@@ -45,7 +45,14 @@ EXACT = (
     "+quantizer.kmeans_iterations=0",
     "+quantizer.dead_threshold=0",
 )
-LIVELY = ("experiment=smoke", "quantizer=rvq_ema", "steps=3", "validate_every=3", "data.valid_seconds=1.0")
+LIVELY = (
+    "experiment=smoke",
+    "quantizer=rvq_ema",
+    "steps=3",
+    "validate_every=3",
+    "data.valid_seconds=1.0",
+    "training.checkpoint_activations=true",
+)
 
 
 def run_two(folder: Path, *overrides: str) -> list[dict[str, Tensor]]:
