@@ -12,7 +12,10 @@ from vocable.recipes.schedule import ramp
 
 @dataclass(frozen=True)
 class Adversary:
-    """Judges waveforms (B, C, T) from `start_step` on; its weights in the generator's loss ramp up there."""
+    """Judges waveforms (B, C, T) from `start_step` on; its weights in the generator's loss ramp up there.
+
+    clip: of the discriminator's gradient norm; None: as the codec's.
+    """
 
     discriminator: nn.Module
     start_step: int = 0
@@ -22,6 +25,7 @@ class Adversary:
     discriminator_loss: Callable[[list[Tensor], list[Tensor]], Tensor] = hinge_discriminator_loss
     generator_loss: Callable[[list[Tensor]], Tensor] = hinge_generator_loss
     feature_loss: Callable[[list[list[Tensor]], list[list[Tensor]]], Tensor] = feature_loss
+    clip: float | None = None
 
     def weights_at(self, step: int) -> dict[str, float]:
         """The weights of the generator's two terms at a step."""

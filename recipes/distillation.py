@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vocable.codecs.backbones.semantic import SemanticAcousticEncoder
 from vocable.codecs.codec import Codec, CodecOutput
 from vocable.recipes.teachers import Teacher
 
@@ -14,6 +15,7 @@ from vocable.recipes.teachers import Teacher
 class Distillation(nn.Module):
     """A loss between a codec's latents, through `head`, and the features of `teacher`.
 
+    teacher: None is the frozen speech model that the codec's own encoder listens with, as in X-codec.
     loss: of the head's features and the teacher's, both (B, teacher.dim, N). head: latents (B, D, N) to
     features; trained along with the codec, of which it is no part. of: the latents of the first codebook, or
     of all.
@@ -21,7 +23,7 @@ class Distillation(nn.Module):
 
     def __init__(
         self,
-        teacher: Teacher,
+        teacher: Teacher | None,
         loss: Callable[[Tensor, Tensor], Tensor],
         head: nn.Module,
         weight: float = 1.0,
@@ -50,4 +52,12 @@ class Distillation(nn.Module):
             name = type(codec.quantizer).__name__
             raise ValueError(f"{name} doesn't tell its first codebook's latents; accepted: of='all'")
         features = self.head(latents)
-        return features.float(), self.teacher.features(wav, codec.sample_rate, latents.shape[-1]).float()
+        return features.float(), self._target(wav, codec, latents.shape[-1]).float()
+
+    def _target(self, wav: Tensor, codec: Codec, frames: int) -> Tensor:
+        if self.teacher is not None:
+            return self.teacher.features(wav, codec.sample_rate, frames)
+        if not isinstance(codec.encoder, SemanticAcousticEncoder):
+            name = type(codec.encoder).__name__
+            raise ValueError(f"{name} listens with no speech model; accepted: a teacher for the distillation")
+        return codec.encoder.hear(codec.pad(wav))

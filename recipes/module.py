@@ -36,6 +36,7 @@ class CodecTraining(LightningModule):
     discriminator. schedule: the learning rate's factor at a step. adversary: a discriminator with its losses.
     balancer: EnCodec's, whose weights then stand in for the terms' own.
     distillation: a teacher of the latents; the head that it needs is trained along.
+    quantizer_weight: of the quantizer's own loss, a mean over codebooks; DAC's recipe has the sum of them.
     quantize_from: the step before which the quantizer is left out.
     accumulate: the parts that a batch is cut into, where memory is short. clip: of the gradient's norm.
     checkpoint_activations: compute those inside the codec's blocks a second time instead of keeping them.
@@ -52,6 +53,7 @@ class CodecTraining(LightningModule):
         adversary: Adversary | None = None,
         balancer: Balancer | None = None,
         distillation: Distillation | None = None,
+        quantizer_weight: float = 1.0,
         quantize_from: int = 0,
         ema_decay: float = 0.999,
         clip: float = 1.0,
@@ -69,6 +71,7 @@ class CodecTraining(LightningModule):
         self.adversary, self.balancer, self.distillation = adversary, balancer, distillation
         self.discriminator = adversary.discriminator if adversary else None
         self.optimizer, self.schedule, self.quantize_from = optimizer, schedule, quantize_from
+        self.quantizer_weight = quantizer_weight
         self.clip, self.accumulate, self.seed = clip, accumulate, seed
         self.validate_codebooks = validate_codebooks
         self.progress = Progress(log_every)
@@ -110,7 +113,7 @@ class CodecTraining(LightningModule):
                     parameters = list(adversary.discriminator.parameters())
                     self._update(rest[0], parameters, batch, logs, "discriminator")
             losses = self._losses(wav, wav_hat, step, adversary)
-            total = self._total(losses, wav_hat, step, adversary) + out.loss
+            total = self._total(losses, wav_hat, step, adversary) + self.quantizer_weight * out.loss
             if self.distillation is not None:
                 losses["distillation"] = self.distillation(out, wav, self.codec)
                 total = total + self.distillation.weight * losses["distillation"]
@@ -196,16 +199,17 @@ class CodecTraining(LightningModule):
         name: str,
     ) -> None:
         """Clip, step and forget the gradient; one that is not finite ends the run before it does harm."""
-        norm = nn.utils.clip_grad_norm_(parameters, self.clip)
+        own = self.adversary.clip if self.adversary and name == "discriminator" else None
+        norm = nn.utils.clip_grad_norm_(parameters, self.clip if own is None else own)
         if not torch.isfinite(norm + logs["loss" if name == "codec" else name]):
             folder = Path(self.trainer.default_root_dir) / "failed"
             values = {key: float(value) for key, value in logs.items()}
             path = keep_batch(folder, self.global_step, batch, values, self.global_rank)
             found = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
             raise FloatingPointError(
-                f"step {self.global_step}: the {name}'s gradient norm is {float(norm)} ({found}); the batch is "
-                f"in {path}. Try a lower learning rate or precision 32-true, and resume=true from the last "
-                "checkpoint"
+                f"step {self.global_step}: the {name}'s gradient norm is {float(norm)} ({found}); the batch "
+                f"is in {path}. Try a lower learning rate or precision 32-true, and resume=true from the "
+                "last checkpoint"
             )
         logs[f"gradient/{name}"] = norm
         optimizer.step()

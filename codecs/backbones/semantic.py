@@ -81,12 +81,16 @@ class SemanticAcousticEncoder(Stateful):
         own = getattr(self.acoustic, "pad", None)
         return F.pad(wav, (0, -wav.shape[-1] % self.hop_length)) if own is None else own(wav)
 
+    def hear(self, wav: Tensor) -> Tensor:
+        """The speech model's features (B, teacher.dim, N) of wav (B, 1, T), T a multiple of `hop_length`."""
+        # its frames are longer than a hop: with half of one at each end there are as many of them
+        margin = self.hop_length // 2
+        return self.teacher(F.pad(wav, (margin, margin)))
+
     def forward(self, wav: Tensor, state: State = None) -> tuple[Tensor, State]:
         """wav (B, 1, T), T a multiple of `hop_length`, to (B, D, N)."""
         refuse_state(state)
         acoustic, _ = self.acoustic(wav)
-        # its frames are longer than a hop: with half of one at each end there are as many of them
-        margin = self.hop_length // 2
-        semantic = self.adapter(self.teacher(F.pad(wav, (margin, margin))))
+        semantic = self.adapter(self.hear(wav))
         both = torch.cat([acoustic, semantic.to(acoustic.dtype)], 1)
         return self.mix(both.transpose(1, 2)).transpose(1, 2), None
