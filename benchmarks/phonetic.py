@@ -20,6 +20,7 @@ from vocable.codecs.backbones.whisper import RATE, whisper_tiny_en
 from vocable.codecs.manifest import find_files
 from vocable.quantizers.clusters import kmeans, nearest
 
+LAYER = 2  # of Whisper tiny.en, the one that tells phones best
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -45,10 +46,15 @@ class Frames(NamedTuple):
 
 
 class Score(NamedTuple):
-    """Of a codec; each between 0 and 1. `chance` is always to guess the most frequent unit."""
+    """Of a codec, on speech of held-out speakers.
+
+    told: the share of the units' entropy that the first codebook's codes tell, below 0 where they mislead.
+    first, latents: the share of frames whose unit a linear probe of the first codebook's latents, or of all
+    codebooks', finds. chance: that of always guessing the most frequent unit.
+    """
 
     codec: str
-    pnmi: float
+    told: float
     first: float
     latents: float
     chance: float
@@ -80,12 +86,20 @@ def frames_of(codec: Codec, heard: list[Heard], centres: Tensor) -> Frames:
     return Frames(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
-def pnmi(codes: Tensor, units: Tensor) -> float:
-    """The share of the units' entropy that codes (M,) tell: mutual information over H(units), units (M,)."""
-    joint = torch.zeros(int(codes.max()) + 1, int(units.max()) + 1, dtype=torch.float64)
-    joint.index_put_((codes, units), joint.new_ones(len(codes)) / len(codes), accumulate=True)
-    entropy = [-torch.special.xlogy(p, p).sum() for p in (joint.sum(1), joint.sum(0), joint)]
-    return float((entropy[0] + entropy[1] - entropy[2]) / entropy[1])
+def told(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], classes: int) -> float:
+    """The share of the entropy of `test`'s units that its codes tell, each a pair of codes and units (M,).
+
+    The mutual information over the units' entropy, of frequencies in `train`: those of `test` itself would
+    tell of any codebook with as many entries as there are frames that it knows everything.
+    """
+    (codes, units), (codes_test, units_test) = train, test
+    size = int(max(codes.max(), codes_test.max())) + 1
+    joint = torch.zeros(size, classes, dtype=torch.float64)
+    joint.index_put_((codes, units), joint.new_ones(()), accumulate=True)
+    prior = (joint.sum(0) + 1) / (joint.sum() + classes)
+    posterior = (joint + prior) / (joint.sum(1, keepdim=True) + 1)  # a code never seen tells nothing
+    entropy = -prior.log()[units_test].mean()
+    return float(1 + posterior.log()[codes_test, units_test].mean() / entropy)
 
 
 def probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], classes: int) -> float:
@@ -110,21 +124,20 @@ def probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], classes: in
     return float((guess == y_test).float().mean())
 
 
-def score(name: str, train: Frames, test: Frames, classes: int) -> Score:
-    """A codec's score from its frames of speech to fit the probes on, and of speech to test them on."""
-    accuracies = [
-        probe((fitted, train.units), (tested, test.units), classes)
-        for fitted, tested in ((train.first, test.first), (train.latents, test.latents))
-    ]
+def score(name: str, train: Frames, test: Frames, classes: int, drawn: int) -> Score:
+    """A codec's score from its frames of speech to fit on, the probes on `drawn` of them, and to test on."""
+    informed = told((train.codes, train.units), (test.codes, test.units), classes)
+    few = train.draw(drawn)
+    first = probe((few.first, few.units), (test.first, test.units), classes)
+    latents = probe((few.latents, few.units), (test.latents, test.units), classes)
     frequent = train.units.bincount(minlength=classes).argmax()
-    chance = float((test.units == frequent).float().mean())
-    return Score(name, pnmi(test.codes, test.units), *accuracies, chance)
+    return Score(name, informed, first, latents, float((test.units == frequent).float().mean()))
 
 
 def markdown(scores: list[Score]) -> str:
     """The scores as a Markdown table."""
     lines = [
-        "| codec | PNMI of the first codes | probe of the first codebook | of all | chance |",
+        "| codec | told by the first codes | found in the first codebook | in all | by chance |",
         "|---|---|---|---|---|",
     ]
     return "\n".join(lines + [f"| {s.codec} | {' | '.join(f'{x:.3f}' for x in s[1:])} |" for s in scores])
@@ -138,7 +151,9 @@ def main(
     test: Annotated[str, typer.Option(help="The split to score, of other speakers.")] = "eval",
     source: Annotated[str | None, typer.Option(help="Only the manifest's files of this source.")] = None,
     units: Annotated[int, typer.Option(min=2, help="How many.")] = 100,
-    frames: Annotated[int, typer.Option(min=1000, help="At most so many to fit on.")] = 60_000,
+    frames: Annotated[
+        int, typer.Option(min=1000, help="At most so many to fit units and probes on.")
+    ] = 60_000,
     seed: int = 0,
 ) -> None:
     """Print a Markdown table of what each codec's tokens tell of units in Whisper tiny.en's features."""
@@ -146,15 +161,15 @@ def main(
     try:
         codecs = {name: load(name) for name in codec}
         paths = [find_files(data, {"split": split, "source": source}) for split in (train, test)]
-        whisper = whisper_tiny_en()
+        whisper = whisper_tiny_en(layer=LAYER)
         fitted, tested = (hear(track(split, "listening", console=errors), whisper) for split in paths)
         torch.manual_seed(seed)
         centres = fit_units(fitted, units, frames)
         scores = []
         for name, model in track(codecs.items(), "codecs", console=errors):
             torch.manual_seed(seed)
-            drawn = frames_of(model, fitted, centres).draw(frames)
-            scores.append(score(name, drawn, frames_of(model, tested, centres), units))
+            pair = (frames_of(model, split, centres) for split in (fitted, tested))
+            scores.append(score(name, *pair, units, frames))
     except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
     typer.echo(markdown(scores))

