@@ -75,6 +75,8 @@ class Checkpoints(Callback):
     def save(self, trainer: Trainer) -> None:
         """Write last.ckpt, unless it has the state after this step already."""
         if self._saved != trainer.global_step:
+            for logger in trainer.loggers:
+                logger.save()  # or a kill would take from the curves what the checkpoint has
             trainer.save_checkpoint(self.folder / "last.ckpt")
             self._saved = trainer.global_step
 

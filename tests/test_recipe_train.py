@@ -1,7 +1,6 @@
+import json
+import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,15 @@ pytest.importorskip("lightning")
 pytest.importorskip("hydra")
 
 from hydra import compose, initialize_config_module
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vocable.codecs import load
 from vocable.recipes.export import export
+from vocable.recipes.module import CodecTraining
+from vocable.recipes.terms import Term
 from vocable.recipes.train import train
+from vocable.recipes.validation import Validation
 
 QUICK = ("experiment=smoke", "data.batches_per_epoch=6", "validate_every=8", "data.valid_seconds=1.0")
 
@@ -26,6 +29,10 @@ def run(folder: Path, *overrides: str) -> dict[str, Any]:
     with initialize_config_module("vocable.recipes.conf", version_base="1.3"):
         cfg = compose("train", overrides=[*QUICK, f"run_dir={folder}", *overrides])
     train(cfg)
+    return last(folder)
+
+
+def last(folder: Path) -> dict[str, Any]:
     return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
 
 
@@ -65,24 +72,6 @@ def test_smoke_trains_and_reports(whole):
     tags = EventAccumulator(str(folder / "tensorboard")).Reload().Tags()
     assert "spectrogram/0@4" in tags["images"]
     assert "reconstruction/0@4" in tags["audio"]
-
-
-def test_killed_run_resumes_to_the_same_losses_and_weights(whole, tmp_path: Path):
-    overrides = [*QUICK, f"run_dir={tmp_path}"]
-    command = [sys.executable, "-m", "vocable.recipes.train", *overrides]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
-    log, deadline = tmp_path / "train.log", time.monotonic() + 240
-    while not (log.is_file() and "step 12:" in log.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] in (10, 15)
-    resumed = run(tmp_path, "resume=true")
-    folder, expected = whole
-    for name in ("train/loss", "train/mel", "train/discriminator"):
-        losses, truth = scalars(tmp_path, name), scalars(folder, name)
-        assert {step: losses[step] for step in range(16, 21)} == {step: truth[step] for step in range(16, 21)}
-    assert_same(resumed["state_dict"], expected["state_dict"])
 
 
 def test_finished_run_goes_on_with_more_steps(whole, tmp_path: Path):
@@ -163,6 +152,49 @@ def test_float16_is_refused(tmp_path: Path, precision: str):
         run(tmp_path, f"trainer.precision={precision}")
 
 
-def test_nan_stops_the_run(tmp_path: Path):
+def test_nan_stops_the_run_and_keeps_the_batch(tmp_path: Path):
     with pytest.raises(FloatingPointError, match=r"step 0: the codec's gradient norm is nan \(loss nan, mel"):
         run(tmp_path, "loss.spectrum.weight=nan")
+    wav = load_file(tmp_path / "failed/step-0.safetensors")["wav"]
+    assert wav.shape == (4, 1, 8000)
+    found = json.loads((tmp_path / "failed/step-0.json").read_text())
+    assert found["step"] == 0
+    assert found["values"]["loss"] == "nan"
+    assert 0 < found["values"]["mel"] < 100
+    assert found["peaks"] == wav.abs().amax((1, 2)).tolist()
+
+
+def test_an_infinite_loss_with_a_finite_gradient_stops_the_run(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(Term, "forward", lambda self, *wavs: self.loss(*wavs) + float("inf"))
+    with pytest.raises(FloatingPointError, match=rf"\(loss inf, .*in {tmp_path}/failed/step-0.safetensors"):
+        run(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_after_its_step(whole, tmp_path: Path, monkeypatch, number: int):
+    handlers = [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)]
+    losses = CodecTraining._losses
+
+    def interrupted(self, *args):
+        if self.global_step == 6:  # within the seventh step
+            os.kill(os.getpid(), number)
+        return losses(self, *args)
+
+    monkeypatch.setattr(CodecTraining, "_losses", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        run(tmp_path)
+    assert ended.value.code == 128 + number
+    assert [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert last(tmp_path)["global_step"] == 7
+    monkeypatch.undo()
+    if number == signal.SIGTERM:
+        assert_same(run(tmp_path, "resume=true")["state_dict"], whole[1]["state_dict"])
+
+
+def test_a_signal_in_a_validation_loses_no_step(whole, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(Validation, "add", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit):
+        run(tmp_path)
+    assert last(tmp_path)["global_step"] == 8
+    monkeypatch.undo()
+    assert_same(run(tmp_path, "resume=true")["state_dict"], whole[1]["state_dict"])
