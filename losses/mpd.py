@@ -22,7 +22,7 @@ class PeriodDiscriminator(nn.Module):
         strides = [(3, 1)] * (len(channels) - 1) + [(1, 1)]
         inputs = (1, *channels[:-1])
         convs = [
-            nn.Sequential(conv2d(before, after, (5, 1), stride), nn.LeakyReLU(0.1))
+            nn.Sequential(conv2d(before, after, (5, 1), stride), nn.LeakyReLU(0.1, inplace=True))
             for before, after, stride in zip(inputs, channels, strides, strict=True)
         ]
         self.layers = FeatureMaps([*convs, conv2d(channels[-1], 1, (last_kernel, 1))])

@@ -36,7 +36,7 @@ class BandDiscriminator(nn.Module):
             conv2d(channels, channels, (3, 9), (1, 2)),
             conv2d(channels, channels, (3, 3)),
         ]
-        return FeatureMaps(nn.Sequential(layer, nn.LeakyReLU(0.1)) for layer in layers)
+        return FeatureMaps(nn.Sequential(layer, nn.LeakyReLU(0.1, inplace=True)) for layer in layers)
 
     def forward(self, wav: Tensor) -> list[Tensor]:
         spec = torch.view_as_real(self.stft(fold_channels(wav)).squeeze(1)).permute(0, 3, 2, 1)

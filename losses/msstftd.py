@@ -35,7 +35,7 @@ class STFTDiscriminator(nn.Module):
             *(conv2d(channels, channels, (3, 9), (1, stride), (dilation, 1)) for dilation in (1, 2, 4)),
             conv2d(channels, channels, (3, 3)),
         ]
-        convs = [nn.Sequential(layer, nn.LeakyReLU(slope)) for layer in layers]
+        convs = [nn.Sequential(layer, nn.LeakyReLU(slope, inplace=True)) for layer in layers]
         self.layers = FeatureMaps([*convs, conv2d(channels, 1, (3, 3))])
 
     def forward(self, wav: Tensor) -> list[Tensor]:

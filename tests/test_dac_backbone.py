@@ -93,6 +93,16 @@ def test_snake_is_its_formula_with_and_without_gradient() -> None:
     assert torch.equal(x, kept)
 
 
+def test_gradients_of_snake_are_those_of_its_formula() -> None:
+    layer = Snake(3).double()
+    torch.nn.init.uniform_(layer.alpha, -1.0, 2.0)
+    x = torch.randn(2, 3, 50, dtype=torch.float64, requires_grad=True)
+    inputs, cotangent = [x, layer.alpha], torch.randn(2, 3, 50, dtype=torch.float64)
+    formula = x + (layer.alpha * x).sin() ** 2 / (layer.alpha + 1e-9)
+    expected = torch.autograd.grad(formula, inputs, cotangent)
+    torch.testing.assert_close(torch.autograd.grad(layer(x), inputs, cotangent), expected)
+
+
 @pytest.mark.parametrize("dilation", [1, 3, 9])
 def test_depthwise_convolution_is_torchs_with_and_without_gradient(dilation: int) -> None:
     torch.manual_seed(0)
