@@ -168,8 +168,8 @@ def main(
         scores = []
         for name, model in track(codecs.items(), "codecs", console=errors):
             torch.manual_seed(seed)
-            pair = (frames_of(model, split, centres) for split in (fitted, tested))
-            scores.append(score(name, *pair, units, frames))
+            to_fit, to_test = frames_of(model, fitted, centres), frames_of(model, tested, centres)
+            scores.append(score(name, to_fit, to_test, units, frames))
     except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
     typer.echo(markdown(scores))

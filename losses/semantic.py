@@ -12,6 +12,19 @@ def d_axis_loss(features: Tensor, target: Tensor) -> Tensor:
     return -F.logsigmoid(F.cosine_similarity(features, target, dim=2)).mean()
 
 
+def correlation_loss(features: Tensor, target: Tensor) -> Tensor:
+    """`d_axis_loss` of what is left of each dimension without its mean over time; scalar.
+
+    Where a dimension's mean is large beside its course, the cosine is near 1 for whatever has that mean.
+    """
+    return -F.logsigmoid(correlation(features, target)).mean()
+
+
+def correlation(features: Tensor, target: Tensor) -> Tensor:
+    """Pearson's correlation over time, (B, D), of two (B, D, N)."""
+    return F.cosine_similarity(*(x - x.mean(2, keepdim=True) for x in (features, target)), dim=2)
+
+
 def cosine_loss(features: Tensor, target: Tensor) -> Tensor:
     """1 less the cosine of each frame's features, as in Mimi (https://arxiv.org/abs/2410.00037); scalar."""
     return 1 - F.cosine_similarity(features, target, dim=1).mean()

@@ -5,10 +5,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vocable.codecs.backbones.semantic import SemanticAcousticEncoder
 from vocable.codecs.codec import Codec, CodecOutput
+from vocable.losses.semantic import correlation
 from vocable.recipes.teachers import Teacher
 
 
@@ -40,8 +40,8 @@ class Distillation(nn.Module):
 
     @torch.no_grad()
     def similarity(self, out: CodecOutput, wav: Tensor, codec: Codec) -> Tensor:
-        """The mean over the frames of the cosine between what the head gives and the teacher's features."""
-        return F.cosine_similarity(*self._pair(out, wav, codec), dim=1).mean()
+        """How well the head's features follow the teacher's in time: mean correlation, 1 at best."""
+        return correlation(*self._pair(out, wav, codec)).mean()
 
     def _pair(self, out: CodecOutput, wav: Tensor, codec: Codec) -> tuple[Tensor, Tensor]:
         """The student's and the teacher's features, (B, teacher.dim, N) float32."""

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vocable.losses.semantic import cosine_loss, d_axis_loss
+from vocable.losses.semantic import correlation, correlation_loss, cosine_loss, d_axis_loss
 
 
 def pair(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -32,6 +32,19 @@ def test_d_axis_looks_along_time() -> None:
     scale = torch.tensor([0.1, 1, 10])[:, None]
     assert float(d_axis_loss(scale * target, target)) == pytest.approx(math.log(1 + math.exp(-1)), abs=1e-4)
     assert float(d_axis_loss(-target, target)) == pytest.approx(math.log(1 + math.e), abs=1e-4)
+
+
+def test_correlation_is_pearsons_and_deaf_to_means() -> None:
+    features, target = pair()
+    expected = torch.stack(
+        [torch.corrcoef(torch.stack(rows))[0, 1] for rows in zip(features[0], target[0], strict=True)]
+    )
+    torch.testing.assert_close(correlation(features, target)[0], expected)
+    offset = 100 * torch.randn(3, 12, 1)
+    same = correlation_loss(features + offset, 3 * target - offset)
+    torch.testing.assert_close(same, correlation_loss(features, target), atol=1e-4, rtol=0)
+    centred = [x - x.mean(2, keepdim=True) for x in (features, target)]
+    torch.testing.assert_close(correlation_loss(features, target), d_axis_loss(*centred))
 
 
 def test_cosine_looks_along_the_features() -> None:

@@ -39,7 +39,7 @@ def test_told_does_not_reward_a_large_codebook() -> None:
     codes, units = torch.randint(1000, (4000,)), torch.randint(50, (4000,))
     halves = (codes[:2000], units[:2000]), (codes[2000:], units[2000:])
     assert told(*halves, 50) < 0.01
-    assert told((units[:2000],) * 2, (units[2000:],) * 2, 50) > 0.95
+    assert told((units[:2000], units[:2000]), (units[2000:], units[2000:]), 50) > 0.95
     assert told((codes[:9], units[:9]), (codes[9:] + 1000, units[9:]), 50) < 0.01  # never seen
 
 
@@ -56,12 +56,12 @@ def test_probe_is_logistic_regression() -> None:
 
 def test_score_of_one_who_knows_and_one_who_does_not() -> None:
     codes, units = labels(2000, 0.0)
-    told = torch.nn.functional.one_hot(units).float()
-    frames = [
-        Frames(units[part], codes[part], told[part], torch.randn(1000, 8))
+    known = torch.nn.functional.one_hot(units).float()
+    train, test = (
+        Frames(units[part], codes[part], known[part], torch.randn(1000, 8))
         for part in (slice(1000), slice(1000, 2000))
-    ]
-    found = score("x", *frames, 8, 1000)
+    )
+    found = score("x", train, test, 8, 1000)
     assert (found.told, found.first) == (pytest.approx(1, abs=0.02), 1)
     assert abs(found.latents - 1 / 8) < 0.05
     assert abs(found.chance - 1 / 8) < 0.05
@@ -94,11 +94,13 @@ def test_units_are_the_clusters() -> None:
 
 def test_command(codec: Codec, node: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(codec, node, tmp_path / "codec")
-    rows = [{"path": f"{i}.wav", "split": "train" if i < 2 else "eval"} for i in range(3)]
+    rows: list[dict[str, str]] = [
+        {"path": f"{i}.wav", "split": "train" if i < 2 else "eval"} for i in range(3)
+    ]
     for row in rows:
         audio.write(tmp_path / row["path"], 0.1 * torch.randn(1, 8000), 16000)
     with (tmp_path / "manifest.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ("path", "split"))
+        writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
     torch.manual_seed(0)

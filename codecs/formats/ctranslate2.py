@@ -48,7 +48,7 @@ class _Reader:
 def _variables(reader: _Reader, prefix: str) -> dict[str, Tensor]:
     if (version := reader.number("I")) != VERSION:
         raise ValueError(f"version is {version}; accepted: {VERSION}")
-    reader.text(), reader.number("I")  # the kind of model, and its revision
+    _kind, _revision = reader.text(), reader.number("I")
     found = {}
     for _ in range(reader.number("I")):
         name = reader.text()
