@@ -3,6 +3,7 @@
 import logging
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import hydra
 import torch
@@ -51,8 +52,7 @@ def build(cfg: DictConfig) -> tuple[CodecTraining, LightningDataModule]:
     """The parts of a configured run."""
     torch.manual_seed(cfg.seed)
     module: CodecTraining = instantiate(cfg.training, _convert_="all")
-    node = OmegaConf.to_container(cfg.codec, resolve=True)
-    assert isinstance(node, dict)
+    node = cast(dict[str, Any], OmegaConf.to_container(cfg.codec, resolve=True))
     module.codec_config = expanded(node)
     check_signal(cfg, module.codec)
     freeze(module.codec, cfg.freeze)
@@ -63,8 +63,7 @@ def start_from(source: str, module: CodecTraining) -> None:
     """Give the codec, and so its average, the weights of another where they fit, and log what does."""
     found = warm_start(module.codec, source)
     module.averaged.load_state_dict(module.codec.state_dict())
-    if rank_zero_only.rank == 0:
-        log.info("init_from %s\n%s", source, "\n".join(found.lines()))
+    rank_zero_only(log.info)("init_from %s\n%s", source, "\n".join(found.lines()))
 
 
 def check_signal(cfg: DictConfig, codec: Codec) -> None:

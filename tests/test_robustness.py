@@ -60,6 +60,7 @@ class Nursery:
 
     def start(self, folder: Path, *overrides: str, code: str = "") -> int:
         folder.mkdir(exist_ok=True)
+        (folder / "output.txt").write_text("")
         arguments = [*OVERRIDES, f"run_dir={folder}", *overrides]
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps([str(folder), code, arguments]) + "\n")
