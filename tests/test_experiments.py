@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,9 @@ def family(name: str) -> str:
     return name.split("_")[0]
 
 
+@cache
 def composed(name: str, *overrides: str) -> dict[str, Any]:
-    """The experiment, resolved."""
+    """The experiment, resolved, not to be changed."""
     with initialize_config_module("vocable.recipes.conf", version_base="1.3"):
         cfg = compose("train", overrides=[f"experiment={name}", *overrides])
     return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
@@ -162,7 +164,7 @@ def kind(node: dict[str, Any]) -> str:
 def small(name: str, folder: Path) -> Any:
     """The experiment with a tiny codec, discriminator and speech models, on the clip of the package."""
     options = CODECS[family(name)]
-    tree = composed(
+    tree = composed.__wrapped__(
         name,
         *("data=clip", "trainer=cpu", "steps=3", "validate_every=9", "checkpoint_every=9", "log_every=1"),
         *("data.batch_size=2", "data.valid=null", f"run_dir={folder}"),
@@ -239,6 +241,14 @@ def test_published_numbers(name: str) -> None:
     assert tree["trainer"]["devices"] == 1
     weight = training["distillation"]["weight"] if training["distillation"] else None
     assert weight == DISTILLED.get(name)
+
+
+@pytest.mark.parametrize("name", DISTILLED)
+def test_the_head_takes_the_full_codecs_latents(name: str) -> None:
+    tree = composed(name, "data.train=x")
+    with torch.device("meta"):
+        codec = instantiate(tree["codec"], _convert_="all")
+    assert codec.quantizer.dim == tree["latent_dim"]
 
 
 @pytest.mark.parametrize("name", ["encodec_24khz", "encodec_48khz", "encodec_32khz", "mimi"])
