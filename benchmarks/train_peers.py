@@ -32,8 +32,8 @@ def their_dac(dim: int) -> Side:
     codec: Any = DAC(dim, list(DAC_STRIDES), 16 * dim, 24 * dim, list(reversed(DAC_STRIDES)), DAC_BOOKS)
     discriminator: Any = Discriminator(sample_rate=DAC_RATE)
     limits: dict[str, Any] = {"mel_fmin": [0.0] * len(MELS), "mel_fmax": [None] * len(MELS)}
-    mel = MelSpectrogramLoss(list(MELS.values()), list(MELS), pow=1.0, mag_weight=0.0, **limits)
-    gan = GANLoss(discriminator)
+    mel: Any = MelSpectrogramLoss(list(MELS.values()), list(MELS), pow=1.0, mag_weight=0.0, **limits)
+    gan: Any = GANLoss(discriminator)
 
     def signals(wav: Tensor, wav_hat: Tensor) -> tuple[Any, Any]:
         return AudioSignal(wav_hat, DAC_RATE), AudioSignal(wav, DAC_RATE)
@@ -42,9 +42,9 @@ def their_dac(dim: int) -> Side:
         out = codec(wav, DAC_RATE)
         return out["audio"], (0.25 * out["vq/commitment_loss"] + out["vq/codebook_loss"]) / DAC_BOOKS
 
-    judges = list(discriminator.discriminators)
-    parts = coders(codec) | {"MPD": [judge for judge in judges if isinstance(judge, MPD)]}
-    parts |= {"MRD": [judge for judge in judges if not isinstance(judge, MPD)], "mel": [mel]}
+    parts = coders(codec) | {"MPD": [], "MRD": [], "mel": [mel]}
+    for judge in discriminator.discriminators:
+        parts["MPD" if isinstance(judge, MPD) else "MRD"].append(judge)
     return Side(
         codec.train(),
         discriminator,
@@ -61,13 +61,14 @@ def their_encodec(dim: int) -> Side:
 
     As in audiocraft, real and fake are judged one by one, the discriminator frozen for the codec.
     """
-    from encodec import EncodecModel
-    from encodec.modules import SEANetDecoder, SEANetEncoder
+    from encodec.model import EncodecModel
+    from encodec.modules.seanet import SEANetDecoder, SEANetEncoder
     from encodec.msstftd import MultiScaleSTFTDiscriminator
-    from encodec.quantization import ResidualVectorQuantizer
+    from encodec.quantization.vq import ResidualVectorQuantizer
 
-    net: dict[str, Any] = {"causal": True, "n_filters": dim, "ratios": list(ENCODEC_RATIOS)}
-    encoder, decoder = (made(norm="weight_norm", **net) for made in (SEANetEncoder, SEANetDecoder))
+    ratios, windows = list[Any](ENCODEC_RATIOS), list[Any](WINDOWS)
+    net: dict[str, Any] = {"causal": True, "norm": "weight_norm", "n_filters": dim, "ratios": ratios}
+    encoder, decoder = SEANetEncoder(**net), SEANetDecoder(**net)
     quantizer, bandwidth = ResidualVectorQuantizer(128, n_q=32, bins=1024), ENCODEC_BOOKS * 0.75  # kbit/s
     for name, buffer in quantizer.named_buffers():
         if name.endswith("inited"):
@@ -75,7 +76,7 @@ def their_encodec(dim: int) -> Side:
         elif name.endswith("embed"):
             nn.init.kaiming_uniform_(buffer)
     codec: Any = EncodecModel(encoder, decoder, quantizer, [bandwidth], ENCODEC_RATE, 1)
-    windows, hops = list(WINDOWS), [window // 4 for window in WINDOWS]
+    hops = [window // 4 for window in WINDOWS]
     slope: dict[str, Any] = {"activation_params": {"negative_slope": 0.3}}
     discriminator = MultiScaleSTFTDiscriminator(32, 1, 1, windows, hops, windows, **slope)
 

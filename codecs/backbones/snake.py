@@ -24,7 +24,7 @@ class SnakeWithGradient(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         x, alpha = ctx.saved_tensors
         gain = (alpha + 1e-9).reciprocal()
         angle = alpha * x
