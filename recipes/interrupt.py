@@ -49,7 +49,15 @@ class Interrupts(Callback):
             self.checkpoints.save(trainer)
             self._end(trainer)
 
-    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
         if self._any_received(trainer):  # the last step has its checkpoint: it was written before validation
             self._end(trainer)
 

@@ -99,7 +99,7 @@ def _stated(source: Mapping[str, Tensor], path: str, name: str) -> Tensor:
         # any direction does for a row of length 0, but 0 / 0
         return norm if normed[2] == "0" else torch.where(norm > 0, weight, 1.0)
     norm, weight = (source[f"{path}.parametrizations.{name}.original{i}"].float() for i in "01")
-    return torch._weight_norm(weight, norm, 0)
+    return weight * (norm / torch.norm_except_dim(weight, 2, 0))
 
 
 def _split(key: str) -> tuple[str, str]:
