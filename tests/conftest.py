@@ -1,5 +1,6 @@
 """What the tests of codecs share: a small causal codec and its config, real speech, lively weights."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,9 @@ from vocable.codecs import Codec
 from vocable.codecs.audio import read, resample
 from vocable.codecs.build import build
 from vocable.codecs.cli import clip
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # the workers share the cores
 
 RATE, HOP, SIZES = 16000, 10, (16, 16, 12)
 
