@@ -24,6 +24,7 @@ from vocable.losses.msd import MultiScaleDiscriminator, melgan_discriminator
 from vocable.losses.msstftd import MultiScaleSTFTDiscriminator
 from vocable.losses.pqmf import PQMF, PQMFLoss
 from vocable.losses.spec_discriminator import SpectrogramDiscriminator
+from vocable.losses.semantic import correlation_loss, cosine_loss, d_axis_loss
 from vocable.losses.spectral import (
     ComplexSTFTLoss,
     MultiResolutionSTFTLoss,
@@ -35,7 +36,6 @@ from vocable.losses.spectral import (
 )
 
 __all__ = [
-    "PQMF",
     "Averaged",
     "Balancer",
     "BatchSTFTLoss",
@@ -54,6 +54,7 @@ __all__ = [
     "MultiScaleMelLoss",
     "MultiScaleSTFTDiscriminator",
     "NormalizedErrorLoss",
+    "PQMF",
     "PQMFLoss",
     "PeakNormalized",
     "PowerMelLoss",
@@ -61,6 +62,9 @@ __all__ = [
     "SpectrogramDiscriminator",
     "WaveformLoss",
     "clamped_hinge_generator_loss",
+    "correlation_loss",
+    "cosine_loss",
+    "d_axis_loss",
     "feature_loss",
     "hinge_discriminator_loss",
     "hinge_generator_loss",
