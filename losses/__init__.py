@@ -23,8 +23,8 @@ from vocable.losses.mrd import MultiBandDiscriminator
 from vocable.losses.msd import MultiScaleDiscriminator, melgan_discriminator
 from vocable.losses.msstftd import MultiScaleSTFTDiscriminator
 from vocable.losses.pqmf import PQMF, PQMFLoss
-from vocable.losses.spec_discriminator import SpectrogramDiscriminator
 from vocable.losses.semantic import correlation_loss, cosine_loss, d_axis_loss
+from vocable.losses.spec_discriminator import SpectrogramDiscriminator
 from vocable.losses.spectral import (
     ComplexSTFTLoss,
     MultiResolutionSTFTLoss,
@@ -36,6 +36,7 @@ from vocable.losses.spectral import (
 )
 
 __all__ = [
+    "PQMF",
     "Averaged",
     "Balancer",
     "BatchSTFTLoss",
@@ -54,7 +55,6 @@ __all__ = [
     "MultiScaleMelLoss",
     "MultiScaleSTFTDiscriminator",
     "NormalizedErrorLoss",
-    "PQMF",
     "PQMFLoss",
     "PeakNormalized",
     "PowerMelLoss",
