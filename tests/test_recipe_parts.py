@@ -1,3 +1,4 @@
+import errno
 import inspect
 from importlib import import_module
 from pathlib import Path
@@ -176,7 +177,7 @@ def test_a_failed_save_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: p
 
     def fail(checkpoint, file):
         file.write(b"half")
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
     monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(OSError, match="disk full"):
