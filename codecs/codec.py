@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from vocable.codecs import audio, signal
 from vocable.codecs.stream import Stream
-from vocable.codecs.tokens import Tokens
+from vocable.codecs.tokens import Tokens, as_tokens
 from vocable.quantizers.base import Quantizer
 
 
@@ -124,18 +124,10 @@ class Codec(nn.Module):
         items = [item[:, :length] for item, length in zip(wav, given, strict=True)]
         if rate != self.sample_rate:
             items = [audio.resample(item, rate, self.sample_rate) for item in items]
+        codes, scales = self._encode(items, num_codebooks)
         lengths = torch.tensor([item.shape[-1] for item in items], device=self._device)
-        padded = [self.pad(item) for item in items]
-        codes, scales = [torch.empty(0)] * len(items), [torch.empty(0)] * len(items)
-        # rounding follows the batch's size, and may tip a code; on a CPU, one by one is as fast
-        sizes = [item.shape[-1] for item in padded]
-        with self._exactly():
-            for group in signal.groups(sizes, together=self._device.type != "cpu"):
-                batch = torch.stack([padded[i] for i in group]).to(self._device)
-                found, scale = self._analyse(batch, num_codebooks)
-                for row, i in enumerate(group):
-                    codes[i], scales[i] = found[row], scales[i] if scale is None else scale[row]
         counts = torch.tensor([item.shape[-1] for item in codes], device=self._device)
+        least = (lengths + self.hop_length - 1) // self.hop_length
         resampled = rate != self.sample_rate
         return Tokens(
             signal.stack(codes),
@@ -146,11 +138,23 @@ class Codec(nn.Module):
             codec=self.name,
             source_rate=rate if resampled else None,
             source_lengths=torch.tensor(given, device=self._device) if resampled else None,
-            frame_counts=counts
-            if bool((counts * self.hop_length - lengths >= self.hop_length).any())
-            else None,
-            scales=signal.stack(scales) if scales[0].numel() else None,
+            frame_counts=None if bool((counts == least).all()) else counts,
+            scales=signal.stack(scales) if scales else None,
         )
+
+    def _encode(self, items: list[Tensor], num_codebooks: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Codes (K, n) of each item (C, t), and scales (S,) of each from a codec that has them."""
+        padded = [self.pad(item) for item in items]
+        codes, scales = dict[int, Tensor](), dict[int, Tensor]()
+        # rounding follows the batch's size, and may tip a code; on a CPU, one by one is as fast
+        together = self._device.type != "cpu"
+        with self._exactly():
+            for group in signal.groups([item.shape[-1] for item in padded], together):
+                batch = torch.stack([padded[i] for i in group]).to(self._device)
+                found, scale = self._analyse(batch, num_codebooks)
+                codes.update(zip(group, found, strict=True))
+                scales.update({} if scale is None else zip(group, scale, strict=True))
+        return [codes[i] for i in range(len(items))], [scales[i] for i in sorted(scales)]
 
     def decode(self, tokens: Tokens | Tensor, sample_rate: int | None = None) -> Tensor:
         """Tokens, or bare codes (B, K, N) int64, to wav (B, C, T) float32, around [-1, 1] and not clipped.
@@ -159,7 +163,10 @@ class Codec(nn.Module):
         went in. T is the longest item's, shorter ones end in zeros; bare codes are whole frames.
         ValueError for codes out of range, and tokens of another rate, hop or codebooks than this codec's.
         """
-        tokens = self._checked(tokens)
+        if not isinstance(tokens, Tokens | Tensor):
+            raise ValueError(f"tokens are a {type(tokens).__name__}; accepted: Tokens, codes (B, K, N)")
+        self.quantizer.check_codes(tokens if isinstance(tokens, Tensor) else tokens.codes)
+        tokens = as_tokens(tokens, self.sample_rate, self.hop_length, self.codebook_sizes)
         rate = self.sample_rate if sample_rate is None else signal.check_rate(sample_rate)
         tokens, frames = tokens.to(self._device), tokens.frames.tolist()
         items: list[Tensor] = [tokens.codes] * len(tokens)
@@ -211,19 +218,6 @@ class Codec(nn.Module):
         """A whole signal (..., T) as the encoder takes it: by its own `pad`, else zeros to whole frames."""
         own = getattr(self.encoder, "pad", None)
         return F.pad(wav, (0, -wav.shape[-1] % self.hop_length)) if own is None else own(wav)
-
-    def _checked(self, tokens: Tokens | Tensor) -> Tokens:
-        """The tokens, or bare codes as tokens of whole frames; ValueError unless they are this codec's."""
-        if not isinstance(tokens, Tokens | Tensor):
-            raise ValueError(f"tokens are a {type(tokens).__name__}; accepted: Tokens, codes (B, K, N)")
-        codes = tokens if isinstance(tokens, Tensor) else tokens.codes
-        self.quantizer.check_codes(codes)
-        mine = (self.sample_rate, self.hop_length, self.codebook_sizes[: codes.shape[1]])
-        if isinstance(tokens, Tensor):
-            return Tokens(codes, codes.new_full(codes.shape[:1], codes.shape[2] * self.hop_length), *mine)
-        if (theirs := (tokens.sample_rate, tokens.hop_length, tokens.codebook_sizes)) != mine:
-            raise ValueError(f"rate, hop and codebook sizes are {theirs}; accepted: this codec's, {mine}")
-        return tokens
 
     @property
     def _device(self) -> torch.device:

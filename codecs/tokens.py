@@ -174,6 +174,19 @@ class Tokens:
             raise ValueError(f"{path}: {error}") from error
 
 
+def as_tokens(
+    tokens: Tokens | Tensor, sample_rate: int, hop_length: int, codebook_sizes: tuple[int, ...]
+) -> Tokens:
+    """The tokens, or bare codes (B, K, N) as tokens of whole frames; ValueError for another codec's."""
+    codes = tokens if isinstance(tokens, Tensor) else tokens.codes
+    mine = (sample_rate, hop_length, codebook_sizes[: codes.shape[1]])
+    if isinstance(tokens, Tensor):
+        return Tokens(codes, codes.new_full(codes.shape[:1], codes.shape[2] * hop_length), *mine)
+    if (theirs := (tokens.sample_rate, tokens.hop_length, tokens.codebook_sizes)) != mine:
+        raise ValueError(f"rate, hop and codebook sizes are {theirs}; accepted: this codec's, {mine}")
+    return tokens
+
+
 def _check(value: object, name: str, top: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= top:
         raise ValueError(f"{name} is {value!r}; accepted: an integer, 1 to {top}")

@@ -130,3 +130,12 @@ def _dump(checkpoint: dict[str, Any], file: IO[bytes]) -> None:
 
 def _existing(folder: Path) -> Path:
     return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+
+
+def reconcile(state: dict[str, Tensor], own: dict[str, Tensor], prefixes: tuple[str, ...]) -> None:
+    """Give a checkpoint's `state` the keys of `own` that begin with one of `prefixes`, and no other such."""
+    for key in {key for key in {*state, *own} if key.startswith(prefixes)}:
+        if key not in own:
+            del state[key]
+        elif key not in state:
+            state[key] = own[key]

@@ -8,6 +8,18 @@ from pathlib import Path
 from torch import Tensor
 
 
+def not_finite(
+    folder: Path, step: int, name: str, batch: Tensor, values: Mapping[str, float], rank: int = 0
+) -> FloatingPointError:
+    """The error that ends a run whose value `name` is not finite; the batch is in `folder` for inspection."""
+    path = keep_batch(folder, step, batch, values, rank)
+    found = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+    return FloatingPointError(
+        f"step {step}: {name} or its loss is not finite ({found}); the batch is in {path}. Try a lower "
+        "learning rate or precision 32-true, and resume=true from the last checkpoint"
+    )
+
+
 def keep_batch(folder: Path, step: int, batch: Tensor, values: Mapping[str, float], rank: int = 0) -> Path:
     """Write a batch (B, C, T) as `wav` to `folder`/step-N.safetensors, and its losses beside it as JSON.
 

@@ -14,10 +14,11 @@ from torch.optim import Optimizer
 from vocable.codecs.codec import Codec
 from vocable.losses.balancer import Balancer
 from vocable.recipes.adversary import Adversary
+from vocable.recipes.checkpoint import reconcile
 from vocable.recipes.distillation import Distillation
 from vocable.recipes.ema import average_of
 from vocable.recipes.execution import checkpoint_blocks, compile_networks
-from vocable.recipes.failure import keep_batch
+from vocable.recipes.failure import not_finite
 from vocable.recipes.progress import Progress
 from vocable.recipes.terms import Term
 from vocable.recipes.validation import Validation
@@ -144,12 +145,7 @@ class CodecTraining(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let losses and the discriminator change between a run's parts; the codec has to fit."""
-        state, own = checkpoint["state_dict"], self.state_dict()
-        for key in {key for key in {*state, *own} if key.startswith(REPLACEABLE)}:
-            if key not in own:
-                del state[key]
-            elif key not in state:
-                state[key] = own[key]
+        reconcile(checkpoint["state_dict"], self.state_dict(), REPLACEABLE)
 
     @property
     def _generator(self) -> list[nn.Parameter]:
@@ -201,17 +197,11 @@ class CodecTraining(LightningModule):
         """Clip, step and forget the gradient; one that is not finite ends the run before it does harm."""
         own = self.adversary.clip if self.adversary and name == "discriminator" else None
         norm = nn.utils.clip_grad_norm_(parameters, self.clip if own is None else own)
+        logs[f"gradient/{name}"] = norm
         if not torch.isfinite(norm + logs["loss" if name == "codec" else name]):
             folder = Path(self.trainer.default_root_dir) / "failed"
             values = {key: float(value) for key, value in logs.items()}
-            path = keep_batch(folder, self.global_step, batch, values, self.global_rank)
-            found = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
-            raise FloatingPointError(
-                f"step {self.global_step}: the {name}'s gradient norm is {float(norm)} ({found}); the batch "
-                f"is in {path}. Try a lower learning rate or precision 32-true, and resume=true from the "
-                "last checkpoint"
-            )
-        logs[f"gradient/{name}"] = norm
+            raise not_finite(folder, self.global_step, f"gradient/{name}", batch, values, self.global_rank)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
