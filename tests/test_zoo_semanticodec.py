@@ -122,7 +122,8 @@ def test_parts_are_the_official_ones(part: str) -> None:
 
 
 def test_audio_is_the_official_one() -> None:
-    assert_close(codec().decode(golden()["100.codes.7679"])[..., ::3], golden()["100.wav.7679"])
+    # the steps of the diffusion amplify rounding, which differs with the number of threads
+    assert_close(codec().decode(golden()["100.codes.7679"])[..., ::3], golden()["100.wav.7679"], 2e-5)
 
 
 @pytest.mark.full
