@@ -149,7 +149,7 @@ def case(request: pytest.FixtureRequest, voice: Callable[[str], Tensor]) -> Case
 
 
 def assert_same(case: Case, wav: Tensor, found: Tensor, codes: Tensor) -> None:
-    """Equal codes (B, K, N), but where two entries are as near as float32 can tell: rounding chooses there."""
+    """Equal codes (B, K, N), but where float32 cannot tell which of two entries is nearer."""
     different = (found != codes).any(1).nonzero().tolist()
     if not different or case.codec.channels == 2:
         assert torch.equal(found, codes)
@@ -157,7 +157,8 @@ def assert_same(case: Case, wav: Tensor, found: Tensor, codes: Tensor) -> None:
         mine, other = found[item, :, frame], codes[item, :, frame]
         k = int((mine != other).nonzero()[0])
         residual = case.codec.encoder(wav[item : item + 1])[0][0, :, frame].double()
-        tables = [layer.table.double() for layer in case.codec.quantizer.layers]
+        layers: Any = case.codec.quantizer.layers
+        tables = [layer.table.double() for layer in layers]
         residual = residual - sum(tables[i][mine[i]] for i in range(k))
         distances = [float((residual - tables[k][code[k]]).norm()) for code in (mine, other)]
         assert distances[0] == pytest.approx(distances[1], abs=2e-6)
