@@ -42,10 +42,12 @@ def pairs() -> list[Pair]:
     return [
         Pair("encodec-24khz", "encodec", lambda: _encodec("24khz", 24.0)),
         Pair("encodec-48khz", "encodec", lambda: _encodec("48khz", 24.0)),
+        Pair("encodec-32khz", "transformers", _encodec_32khz),
         Pair("dac-44khz", "descript-audio-codec", lambda: _dac(44100, (2, 4, 8, 8), 9)),
         Pair("dac-24khz", "descript-audio-codec", lambda: _dac(24000, (2, 4, 5, 8), 32)),
         Pair("dac-16khz", "descript-audio-codec", lambda: _dac(16000, (2, 4, 5, 8), 12)),
         Pair("snac-24khz", "snac", lambda: _snac("snac-24khz")),
+        Pair("snac-32khz", "snac", lambda: _snac("snac-32khz")),
         Pair("snac-44khz", "snac", lambda: _snac("snac-44khz")),
         Pair("speechtokenizer-hubert", "speechtokenizer", _speechtokenizer),
         Pair("mimi", "moshi", _mimi),
@@ -61,6 +63,22 @@ def _encodec(variant: str, bandwidth: float) -> Peer:
     model.set_target_bandwidth(bandwidth)
     _fill(model)
     return Peer(model.eval(), model.encode, model.decode)
+
+
+def _encodec_32khz() -> Peer:
+    from transformers import EncodecConfig, EncodecModel
+
+    sizes = {"num_filters": 64, "upsampling_ratios": [8, 5, 4, 4], "codebook_size": 2048}
+    kinds = {"use_causal_conv": False, "use_conv_shortcut": False, "sampling_rate": 32_000}
+    model: Any = EncodecModel(EncodecConfig(**sizes, **kinds, target_bandwidths=[2.2])).eval()
+    for name, buffer in model.named_buffers():
+        if name.endswith("codebook.embed"):
+            buffer.normal_()
+    return Peer(
+        model,
+        lambda wav: model.encode(wav, return_dict=False),
+        lambda frames: model.decode(frames[0], frames[1], return_dict=False)[0],
+    )
 
 
 def _dac(sample_rate: int, strides: tuple[int, ...], num_codebooks: int) -> Peer:
