@@ -111,6 +111,7 @@ def test_a_run_of_two_ranks_goes_on_in_one(exact, tmp_path: Path):
     assert_close(run_one(tmp_path, "resume=true"), ranks[0])
 
 
+@pytest.mark.full
 def test_ranks_agree_where_codebooks_are_drawn_dropped_and_replaced(tmp_path: Path):
     ranks = run_two(tmp_path, *LIVELY, "discriminator.start_step=1")
     assert_equal(ranks)

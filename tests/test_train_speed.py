@@ -119,6 +119,7 @@ def test_peak_memory_is_of_all_tensors_at_a_time() -> None:
     assert 8000 <= train_profile.peak_memory(make, torch.zeros(1000)) < 9000
 
 
+@pytest.mark.full
 def test_the_command_prints_a_row_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("encodec")
     for module in (train_steps, train_peers):
