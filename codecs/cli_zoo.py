@@ -12,6 +12,7 @@ from rich.text import Text
 def list_codecs() -> None:
     """Every codec that has a name, with its numbers and the licence of its weights."""
     from vocable.codecs.catalogue import catalogue
+    from vocable.codecs.report import with_source
 
     columns = ("codec", "kHz", "frames/s", "codebooks", "entries", "tokens/s", "kbit/s", "parameters")
     table = Table(*columns, "licence of the weights (source)", box=None, header_style="bold")
@@ -29,7 +30,7 @@ def list_codecs() -> None:
             f"{entry.token_rate:.4g}",
             f"{entry.bit_rate / 1000:.3g}",
             f"{entry.parameters / 1e6:.1f} M",
-            Text(entry.licence + (f" ({entry.licence_source})" if entry.licence_source else "")),
+            Text(with_source(entry.licence, entry.licence_source)),
         )
     console = Console()
     # a pipe has no width: what reads it wants a codec a line

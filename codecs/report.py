@@ -71,10 +71,15 @@ def codec_rows(codec: Codec, name: str) -> dict[str, str]:
 def licence(name: str) -> str:
     """A published codec's licence, or the one in the front matter of a codec's model card."""
     if name in (published := table.published()):
-        return f"{published[name].licence} ({published[name].licence_source})"
+        return with_source(published[name].licence, published[name].licence_source)
     card = hub.find(name, None)[0] / "README.md"
     if not card.is_file():
         return "not stated: the codec has no README.md"
     parts = card.read_text(encoding="utf-8").split("---\n", 2)
     found = re.search(r"^license:\s*(.+?)\s*$", parts[1], re.MULTILINE) if len(parts) == 3 else None
     return found[1] if found and not parts[0] else "not stated in the codec's README.md"
+
+
+def with_source(licence: str, source: str) -> str:
+    """A licence, and where it stands if that is known."""
+    return f"{licence} ({source})" if source else licence
