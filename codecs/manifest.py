@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
 from rich.progress import track
 
@@ -30,15 +31,23 @@ class Clip:
     seconds: float
 
 
+class Entry(NamedTuple):
+    """A file as a source names it; seconds: None where nothing says them; fields: the manifest's others."""
+
+    path: Path
+    seconds: float | None = None
+    fields: Mapping[str, str] = MappingProxyType({})
+
+
 def find_clips(source: Source, where: Mapping[str, object] | None = None) -> tuple[list[Clip], int]:
     """The clips of a source, or of several, and how many files were skipped as broken; see `find_files`.
 
     Lengths come from a column seconds or duration, else from the files' headers.
     """
     found = _all_entries(source, where)
-    unknown = [file for file, seconds in found if seconds is None]
+    unknown = [entry.path for entry in found if entry.seconds is None]
     measured = [clip for clip in each_file(_measure, unknown, "Measuring files") if clip]
-    clips = [Clip(file, seconds) for file, seconds in found if seconds is not None] + measured
+    clips = [Clip(entry.path, entry.seconds) for entry in found if entry.seconds is not None] + measured
     if not clips:
         raise ValueError(f"{_shown(source)}: 0 readable audio files; accepted: 1 or more")
     return clips, len(unknown) - len(measured)
@@ -51,11 +60,16 @@ def find_files(source: Source, where: Mapping[str, object] | None = None) -> lis
         metadata.csv; relative paths start at the manifest's folder.
     where: the rows of a manifest to keep, as column -> value; None is any.
     """
-    files = [file for file, _ in _all_entries(source, where)]
-    if not files:
+    return [entry.path for entry in find_entries(source, where)]
+
+
+def find_entries(source: Source, where: Mapping[str, object] | None = None) -> list[Entry]:
+    """What `find_files` finds, with the other columns of the manifests; empty cells are left out."""
+    found = _all_entries(source, where)
+    if not found:
         kept = f" of {dict(where)}" if where else ""
         raise ValueError(f"{_shown(source)}: 0 audio files{kept}; accepted: 1 or more")
-    return files
+    return found
 
 
 def each_file(
@@ -82,7 +96,7 @@ def _measure(path: Path) -> Clip:
     return Clip(path, found.frames / found.sample_rate)
 
 
-def _all_entries(source: Source, where: Mapping[str, object] | None) -> list[tuple[Path, float | None]]:
+def _all_entries(source: Source, where: Mapping[str, object] | None) -> list[Entry]:
     sources = [source] if isinstance(source, str | Path) else source
     wanted = {name: value for name, value in (where or {}).items() if value is not None}
     return [entry for path in sources for entry in _entries(Path(path), wanted)]
@@ -93,15 +107,15 @@ def _shown(source: Source) -> str:
     return ", ".join(map(str, sources[:3])) + (f" and {len(sources) - 3} more" if len(sources) > 3 else "")
 
 
-def _entries(source: Path, where: dict[str, object]) -> list[tuple[Path, float | None]]:
-    """Each file of one source with its seconds, None where nothing says them."""
+def _entries(source: Path, where: dict[str, object]) -> list[Entry]:
+    """Each file of one source."""
     kind = source.suffix.lower()
     if where and (source.is_dir() or kind in SUFFIXES):
         raise ValueError(f"{source} is no manifest, without columns {sorted(where)}; accepted: a manifest")
     if kind in SUFFIXES and not source.is_dir():
-        return [(source, None)]
+        return [Entry(source)]
     if source.is_dir():
-        return [(file, None) for file in sorted(source.rglob("*")) if file.suffix.lower() in SUFFIXES]
+        return [Entry(file) for file in sorted(source.rglob("*")) if file.suffix.lower() in SUFFIXES]
     if not source.is_file():
         raise ValueError(f"{source}: no such file; accepted: a folder, a CSV or JSONL manifest")
     if kind not in (".csv", ".jsonl"):
@@ -117,7 +131,11 @@ def _entries(source: Path, where: dict[str, object]) -> list[tuple[Path, float |
         raise ValueError(f"{source}: columns are {', '.join(columns)}; accepted: one of {PATH_COLUMNS}")
     seconds = next((name for name in SECONDS_COLUMNS if name in columns), None)
     return [
-        (source.parent / str(row[path]), _seconds(row.get(seconds) if seconds else None, source))
+        Entry(
+            source.parent / str(row[path]),
+            _seconds(row.get(seconds) if seconds else None, source),
+            {name: str(value) for name, value in row.items() if value not in (None, "")},
+        )
         for row in rows
         if all(str(row.get(name)) == str(value) for name, value in where.items())
     ]
