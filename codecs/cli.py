@@ -1,10 +1,7 @@
 """The command `vocable`. Each subcommand imports what it needs when it runs: help and errors come at once."""
 
-import os
-import sys
 import time
 from importlib import resources
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
@@ -13,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vocable.codecs import cli_zoo
+from vocable.codecs import cli_modules, cli_zoo
 
 if TYPE_CHECKING:
     from vocable.codecs.codec import Codec
@@ -51,7 +48,7 @@ def reconstruct(
     if output is not None and output == plot:
         _usage(f"-o and --plot are both {output}; accepted: two files")
     if plot is not None:
-        _need("bench", "--plot", "matplotlib")
+        cli_modules.need("bench", "--plot", "matplotlib")
     from vocable.codecs import audio, batch, report
     from vocable.codecs.measure import measure
 
@@ -168,31 +165,8 @@ def info(name: Annotated[str, typer.Argument(metavar="NAME|FILE", show_default=F
 app.command(name="list")(cli_zoo.list_codecs)
 app.command()(cli_zoo.convert)
 
-FORWARD = {"ignore_unknown_options": True, "allow_extra_args": True}
-
-
-@app.command(context_settings=FORWARD, add_help_option=False)
-def train(context: typer.Context) -> None:
-    """Train a codec: python -m vocable.recipes.train and the same arguments."""
-    _forward("train", context.args)
-
-
-@app.command(context_settings=FORWARD, add_help_option=False)
-def export(context: typer.Context) -> None:
-    """A training checkpoint to a codec folder: python -m vocable.recipes.export and the same arguments."""
-    _forward("export", context.args)
-
-
-def _forward(recipe: str, args: list[str]) -> NoReturn:
-    """Become the recipe's own process: signals, exit code and restarted DDP ranks are then its own."""
-    _need("train", f"vocable {recipe}", "lightning", "hydra")
-    os.execv(sys.executable, [sys.executable, "-m", f"vocable.recipes.{recipe}", *args])
-
-
-def _need(extra: str, what: str, *modules: str) -> None:
-    missing = [module for module in modules if find_spec(module) is None]
-    if missing:
-        _usage(f"{what} needs {', '.join(missing)}: pip install 'vocable[{extra}]'")
+for command in (cli_modules.bench, cli_modules.compare, cli_modules.train, cli_modules.export):
+    app.command(context_settings=cli_modules.FORWARD, add_help_option=False)(command)
 
 
 def _usage(message: str) -> NoReturn:

@@ -170,7 +170,7 @@ def test_recipes_get_their_arguments(recipe: str, monkeypatch: pytest.MonkeyPatc
     pytest.importorskip("lightning")
     pytest.importorskip("hydra")
     calls: list[list[str]] = []
-    monkeypatch.setattr(cli.os, "execv", lambda _, args: calls.append(args))
+    monkeypatch.setattr("os.execv", lambda _, args: calls.append(args))
     vocable(recipe, "experiment=smoke", "--help", "+a.b=[1,2]")
     assert calls == [
         [sys.executable, "-m", f"vocable.recipes.{recipe}", "experiment=smoke", "--help", "+a.b=[1,2]"]
