@@ -1,0 +1,26 @@
+"""All judges, in the order of their columns."""
+
+from vocable.benchmarks.judges.base import Judge
+
+JUDGES: tuple[type[Judge], ...] = ()
+SETS = {
+    "all": ("published", "offline", "signal"),
+    "published": ("published", "signal"),
+    "offline": ("offline", "signal"),
+}
+
+
+def choose(asked: str) -> set[str]:
+    """The names of the judges that `asked` names: a set, or names with commas; ValueError for others."""
+    names = {kind.name for kind in JUDGES}
+    if asked in SETS:
+        return {kind.name for kind in JUDGES if kind.kind in SETS[asked]}
+    wanted = {name.strip() for name in asked.split(",") if name.strip()}
+    if not wanted or wanted - names:
+        raise ValueError(f"judges are {asked!r}; accepted: {', '.join((*SETS, *sorted(names)))}, with commas")
+    return wanted
+
+
+def make(name: str) -> Judge:
+    """A new judge by its name."""
+    return next(kind for kind in JUDGES if kind.name == name)()
