@@ -59,8 +59,12 @@ def costs(plans: Sequence[Plan], kept: Store, console: Console) -> dict[str, dic
         key = Key(plan.identity, where, cost.VERSION)
         held = kept.get(key)
         if held is None:
-            with console.status(f"{plan.name}: speed, memory, look-ahead"):
-                held = cost.measure_cost(plan.spec, threads)
+            try:
+                with console.status(f"{plan.name}: speed, memory, look-ahead"):
+                    held = cost.measure_cost(plan.spec, threads)
+            except (ValueError, OSError, RuntimeError) as error:
+                console.print(f"{plan.name}: its cost was not measured: {error}", style="red", markup=False)
+                continue
             kept.put(key, held)
         found[plan.name] = held
     return found

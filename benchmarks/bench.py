@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from vocable.benchmarks import published, run, specs, summary, tables
+from vocable.benchmarks import assemble, published, run, specs, summary, tables
 from vocable.benchmarks.judges import catalogue
 from vocable.benchmarks.judges.base import Judge, Unavailable
 from vocable.benchmarks.report.page import write
@@ -82,6 +82,7 @@ def main(
     for note in notes:
         if note.not_run:
             err.print(f"{note.name} was not run: {note.not_run}", markup=False, highlight=False)
+    failures = results.failures
     for failure in failures[:10]:
         text = f"{failure.path}: {failure.model}, {failure.step}: {failure.reason}"
         err.print(text, style="red", markup=False, highlight=False)
@@ -92,17 +93,21 @@ def main(
 def _recordings(
     data: Path, split: str | None, source: str | None, limit: int | None
 ) -> tuple[dict[str, Recording], list[Failure]]:
-    """The recordings by key, and those that can't be read."""
+    """The recordings by key, and those that can't be read or are there twice."""
     found = find_recordings(data, {"split": split, "source": source})
     if limit is not None:
         found = _evenly(found, limit)
-    keys = each_file(Recording.key, found, "reading")
-    broken = [
-        Failure("", str(recording.path), "file", "can't be read")
-        for recording, key in zip(found, keys, strict=True)
-        if key is None
-    ]
-    return {key: each for key, each in zip(keys, found, strict=True) if key is not None}, broken
+    kept: dict[str, Recording] = {}
+    broken: list[Failure] = []
+    for recording, key in zip(found, each_file(Recording.key, found, "reading"), strict=True):
+        if key is None or key in kept:
+            reason = "can't be read" if key is None else f"the same as {kept[key].path}"
+            broken.append(Failure("", str(recording.path), "file", reason))
+        else:
+            kept[key] = recording
+    if not kept:
+        raise ValueError(f"{data}: 0 of {len(found)} recordings can be read; accepted: 1 or more")
+    return kept, broken
 
 
 def _judges(asked: str) -> tuple[list[Judge], list[JudgeNote]]:

@@ -28,8 +28,9 @@ def ordered(columns: list[Column]) -> list[Column]:
 
 def halves(results: Results) -> list[list[Column]]:
     """The papers' columns, and the others."""
-    field = [column for column in results.columns if column.name in FIELD]
-    return [field, [column for column in results.columns if column not in field]]
+    columns = ordered(list(results.columns))
+    field = [column for column in columns if column.name in FIELD]
+    return [field, columns[len(field) :]]
 
 
 def token_cells(row: Row) -> list[str]:
@@ -60,7 +61,8 @@ def table(results: Results, columns: list[Column], style: box.Box | None = box.M
         found.add_column(name, justify="right")
     for row in results.rows:
         cells = [shown(column, row.cells.get(column.name)) for column in columns]
-        found.add_row(*map(Text, (row.model, *token_cells(row), *cells)))
+        model = row.model.replace("|", "\\|") if style is box.MARKDOWN else row.model
+        found.add_row(*map(Text, (model, *token_cells(row), *cells)))
     return found
 
 
