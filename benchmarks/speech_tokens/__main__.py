@@ -1,0 +1,5 @@
+"""`python -m vocable.benchmarks.speech_tokens`."""
+
+from vocable.benchmarks.speech_tokens.command import app
+
+app()
