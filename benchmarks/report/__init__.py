@@ -1,0 +1,1 @@
+"""The benchmark as one HTML file to look at and listen to: `page.write`."""
