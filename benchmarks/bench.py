@@ -59,7 +59,8 @@ def main(
         wanted, notes = _judges(judges)
         counts = [int(count) for count in codebooks.split(",") if count]
         names = specs.expand([name for each in codecs for name in each.split(",") if name], counts)
-        plans = [_plan(spec) for spec in (specs.ORIGINAL, *names)]
+        # by name, as vocable-16khz and vocable-16khz:12 are one row
+        plans = list({plan.name: plan for plan in map(_plan, (specs.ORIGINAL, *names))}.values())
         opened = Store(kept or cache.root() / "bench.sqlite")
     except (ValueError, OSError, ImportError, Unavailable) as error:
         raise typer.BadParameter(str(error)) from error

@@ -43,24 +43,15 @@ def token_cells(row: Row) -> list[str]:
     return [rates[0], shown, str(len(sizes)), rates[1]]
 
 
-def shown(column: Column, cell: Estimate | None, interval: bool = False) -> str:
-    """A cell as text, with its 95 % interval if asked for; "not run" where there is none."""
-    if cell is None:
-        return "not run"
-    text = f"{cell.value:.{column.digits}f}"
-    if interval and cell.low is not None and cell.high is not None:
-        text += f" [{cell.low:.{column.digits}f}, {cell.high:.{column.digits}f}]"
-    return text
-
-
 def table(results: Results, columns: list[Column], style: box.Box | None = box.MARKDOWN) -> Table:
     """The rows with so many of the columns."""
-    units = {column.name: f", {column.unit}" if column.unit else "" for column in columns}
+    names = [column.name + (f", {column.unit}" if column.unit else "") for column in columns]
+    idle = {name for judge in results.judges if judge.not_run for name in judge.columns}
     found = Table("Model", box=style)
-    for name in (*TOKENS, *(column.name + units[column.name] for column in columns)):
+    for name in (*TOKENS, *names):
         found.add_column(name, justify="right")
     for row in results.rows:
-        cells = [shown(column, row.cells.get(column.name)) for column in columns]
+        cells = [_text(column, row.cells.get(column.name), column.name in idle) for column in columns]
         model = row.model.replace("|", "\\|") if style is box.MARKDOWN else row.model
         found.add_row(*map(Text, (model, *token_cells(row), *cells)))
     return found
@@ -111,6 +102,12 @@ def load(folder: Path) -> Results:
         return Results.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: {error!r}; accepted: results.json of a benchmark") from error
+
+
+def _text(column: Column, cell: Estimate | None, idle: bool) -> str:
+    if cell is None:
+        return "not run" if idle else "-"
+    return f"{cell.value:.{column.digits}f}"
 
 
 def _blocks(text: str) -> list[str]:

@@ -1,8 +1,26 @@
 """All judges, in the order of their columns."""
 
 from vocable.benchmarks.judges.base import Judge
+from vocable.benchmarks.judges.distill_mos import DistillMOS
+from vocable.benchmarks.judges.hubert_ctc import HubertCTC
+from vocable.benchmarks.judges.offline_wer import OfflineWER
+from vocable.benchmarks.judges.speaker import Resemblyzer
+from vocable.benchmarks.judges.speech_mos import DNSMOS, PLCMOS
+from vocable.benchmarks.judges.utmos import UTMOS
+from vocable.benchmarks.judges.visqol import ViSQOL
+from vocable.benchmarks.judges.wavlm_sv import WavLMSpeaker
 
-JUDGES: tuple[type[Judge], ...] = ()
+JUDGES: tuple[type[Judge], ...] = (
+    HubertCTC,
+    WavLMSpeaker,
+    UTMOS,
+    OfflineWER,
+    Resemblyzer,
+    DistillMOS,
+    DNSMOS,
+    PLCMOS,
+    ViSQOL,
+)
 SETS = {
     "all": ("published", "offline", "signal"),
     "published": ("published", "signal"),
