@@ -1,67 +1,44 @@
 """Opus, the codec to beat, by libopus through PyAV."""
 
-from typing import NamedTuple
-
-import numpy as np
 import torch
 from torch import Tensor
 
+from vocable.benchmarks.baselines import packets as ffmpeg
+from vocable.benchmarks.baselines.base import Baseline, fit
+from vocable.benchmarks.baselines.packets import Packets
+from vocable.benchmarks.judges.common import need, versions
+from vocable.benchmarks.subjects import Made
 from vocable.codecs.audio import resample
 
 RATES = (8_000, 12_000, 16_000, 24_000, 48_000)  # Hz, what libopus takes
 BIT_RATES = range(500, 512_001)
 DECODED = 48_000  # Hz, of what its decoder gives, whatever went in
-FRAME = 0.02  # seconds a packet
 
 
-class Packets(NamedTuple):
-    """A signal of `length` samples as Opus: its packets, and the header that a decoder needs."""
-
-    packets: list[bytes]
-    header: bytes
-    length: int
-
-    @property
-    def bit_rate(self) -> float:
-        """Bits a second that the packets take: what was asked of the encoder is only its target."""
-        return 8 * sum(len(packet) for packet in self.packets) / (FRAME * len(self.packets))
-
-
-class Opus:
+class Opus(Baseline):
     """Mono signals at `sample_rate` to Opus of about `bit_rate` bits a second, and back.
 
-    Variable bit rate, frames of 20 ms, application "voip", for speech, highest complexity.
+    Variable bit rate, frames of 20 ms, application "voip", for speech, highest complexity. What comes back
+    is in time: its decoder leaves out the delay that the header names.
 
     >>> opus = Opus(12_000)
     >>> wav_hat = opus.decode(opus.encode(wav))
     """
+
+    options = {"frame_duration": "20", "application": "voip", "vbr": "on"}  # noqa: RUF012
 
     def __init__(self, bit_rate: int, sample_rate: int = 16_000) -> None:
         if sample_rate not in RATES:
             raise ValueError(f"sample_rate is {sample_rate}; accepted: {', '.join(map(str, RATES))} Hz")
         if bit_rate not in BIT_RATES:
             raise ValueError(f"bit_rate is {bit_rate}; accepted: {BIT_RATES[0]} to {BIT_RATES[-1]} bits/s")
-        self.bit_rate, self.sample_rate = bit_rate, sample_rate
+        need(("av",), "av")
+        super().__init__(f"Opus {bit_rate / 1000:g} kbit/s", sample_rate, str(self.options), versions("av"))
+        self.bit_rate = bit_rate
 
     def encode(self, wav: Tensor) -> Packets:
         """Encode (T,) in [-1, 1]."""
-        import av
-
-        if wav.ndim != 1 or not wav.numel() or not wav.is_floating_point():
-            raise ValueError(f"wav is {wav.dtype} {tuple(wav.shape)}; accepted: float (T,), T of 1 or more")
-        encoder = av.AudioCodecContext.create("libopus", "w")
-        encoder.sample_rate, encoder.layout, encoder.format = self.sample_rate, "mono", "flt"
-        encoder.bit_rate = self.bit_rate
-        encoder.options = {"frame_duration": "20", "application": "voip", "vbr": "on"}
-        encoder.open()
-        samples, packets = wav.cpu().float().numpy(), []
-        for start in range(0, len(samples), encoder.frame_size):
-            chunk = np.ascontiguousarray(samples[None, start : start + encoder.frame_size])
-            frame = av.AudioFrame.from_ndarray(chunk, format="flt", layout="mono")
-            frame.sample_rate, frame.pts = self.sample_rate, start
-            packets += encoder.encode(frame)
-        packets += encoder.encode(None)
-        return Packets([bytes(packet) for packet in packets], bytes(encoder.extradata or b""), len(samples))
+        return ffmpeg.encode("libopus", "flt", wav, self.sample_rate, self.bit_rate, self.options)
 
     def decode(self, packets: Packets) -> Tensor:
         """Decode to (T,), as long as what was encoded and in time with it."""
@@ -69,11 +46,12 @@ class Opus:
 
         decoder = av.AudioCodecContext.create("libopus", "r")
         decoder.extradata = packets.header  # has the encoder's delay, which the decoder then leaves out
-        frames = [frame for packet in packets.packets for frame in decoder.decode(av.Packet(packet))]
-        frames += decoder.decode(None)
-        decoded = np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames])
-        wav = resample(torch.from_numpy(decoded).float() / 2**15, DECODED, self.sample_rate)
-        return wav[: packets.length]
+        wav = resample(ffmpeg.decode(decoder, packets), DECODED, self.sample_rate)
+        return fit(wav, 0, packets.length)
+
+    def code(self, wav: Tensor) -> Made:
+        packets = self.encode(wav)
+        return Made(self.decode(packets), packets.bit_rate)
 
 
 def align(reference: Tensor, estimate: Tensor, reach: float = 1.5, steps: int = 16) -> Tensor:
