@@ -1,6 +1,7 @@
 """The command of the benchmark of tokens."""
 
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -40,30 +41,23 @@ def main(
     """Print, for each codec, what its codebooks tell of sounds and of speakers, the bits of their tokens, and
     how these bear a shift. Units are clusters of Whisper tiny.en's features."""
     options = Options(units, frames, window, seed)
+    if output is not None and find_spec("matplotlib") is None:
+        raise typer.BadParameter("-o draws with matplotlib; accepted: pip install 'vocable[bench]', no -o")
     try:
         codecs = {name: load(name) for name in codec}
-        splits = [find_entries(data, {"split": split, "source": source}) for split in (train, test)]
-        speakers = {
-            entry.path: entry.fields["speaker"]
-            for split in splits
-            for entry in split
-            if "speaker" in entry.fields
-        }
-        paths = [[entry.path for entry in split] for split in splits]
+        fit, judged = (find_entries(data, {"split": split, "source": source}) for split in (train, test))
+        paths = [entry.path for entry in fit], [entry.path for entry in judged]
+        speakers = {e.path: e.fields["speaker"] for e in [*fit, *judged] if "speaker" in e.fields}
         teacher = whisper_tiny_en(layer=LAYER)
         rows = run(codecs, *paths, speakers, options, teacher, Console(stderr=True, soft_wrap=True))
     except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
-    counts = [len(each) for each in paths]
-    text = f"{markdown(rows)}\n\n{units} units of Whisper tiny.en, fitted on {counts[0]} files; "
-    text += f"judged on {counts[1]}. Speakers are told from {window:g} s."
+    text = f"{markdown(rows)}\n\n{units} units of Whisper tiny.en, fitted on {len(fit)} files; "
+    text += f"judged on {len(judged)}. Speakers are told from {window:g} s."
     typer.echo(text)
     if output is not None:
+        about = asdict(options) | {"data": str(data), "source": source, train: len(fit), test: len(judged)}
         output.mkdir(parents=True, exist_ok=True)
         (output / "tokens.md").write_text(text + "\n", encoding="utf-8")
-        save(
-            output / "tokens.json",
-            rows,
-            asdict(options) | {"data": str(data), "source": source, "files": counts},
-        )
+        save(output / "tokens.json", rows, about)
         draw(output / "tokens.png", rows)

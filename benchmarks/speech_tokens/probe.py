@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+PENALTY = 1e-4
 RANK_FROM = 4096  # rows that show how many dimensions the inputs have
 
 
@@ -23,8 +24,8 @@ class Probe(NamedTuple):
         return F.linear(_turn((x - self.mean) / self.scale, self.axes), self.weight, self.bias).argmax(1)
 
 
-def fit_probe(x: Tensor, y: Tensor, classes: int, penalty: float = 1e-4) -> Probe:
-    """Fit to inputs (M, D) of classes (M,), with penalty / 2 times the squared weights added to the loss."""
+def fit_probe(x: Tensor, y: Tensor, classes: int) -> Probe:
+    """Fit to inputs (M, D) of classes (M,), with PENALTY / 2 times the squared weights added to the loss."""
     deviation, mean = torch.std_mean(x, dim=0) if len(x) > 1 else (torch.zeros_like(x[0]), x[0])
     scale = deviation.clamp(min=1e-6)
     x = (x - mean) / scale
@@ -36,7 +37,7 @@ def fit_probe(x: Tensor, y: Tensor, classes: int, penalty: float = 1e-4) -> Prob
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        value = F.cross_entropy(F.linear(x, weight, bias), y) + penalty * weight.square().sum() / 2
+        value = F.cross_entropy(F.linear(x, weight, bias), y) + PENALTY * weight.square().sum() / 2
         value.backward()
         return value
 

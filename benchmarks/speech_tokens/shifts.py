@@ -21,10 +21,10 @@ class Same(NamedTuple):
     compared: Tensor
 
     @property
-    def shares(self) -> list[float | None]:
+    def shares(self) -> tuple[float | None, ...]:
         """None where there was nothing to compare."""
         pairs = zip(self.equal.tolist(), self.compared.tolist(), strict=True)
-        return [equal / compared if compared else None for equal, compared in pairs]
+        return tuple(equal / compared if compared else None for equal, compared in pairs)
 
 
 def stability(codec: Codec, books: Books, path: Path, codes: Tensor) -> list[Same]:
@@ -32,7 +32,7 @@ def stability(codec: Codec, books: Books, path: Path, codes: Tensor) -> list[Sam
 
     A shift leaves out the first samples. Token n of what is left stands for a signal that begins so much
     later, and is compared with token n of the whole; after a whole frame with the one a frame later, which
-    stands for the very same signal.
+    stands for the very same signal, as in the consistency of https://arxiv.org/abs/2409.19283.
     """
     wav = audio.to_channels(audio.read(path, codec.sample_rate)[0], codec.channels)
     hop = codec.hop_length

@@ -11,7 +11,6 @@ from torch import Tensor
 from vocable.benchmarks.speech_tokens.probe import fit_probe
 
 MOST = 50  # windows of a speaker on each side: a talkative one is no longer heard than that
-PENALTY = 1e-2  # stronger than for units: there are few windows, and more than they need to tell them apart
 
 Spans = list[tuple[int, int, int]]  # of frames: (utterance, first, past the last)
 
@@ -72,7 +71,7 @@ def told_apart(windows: Windows, latents: Callable[[int, int, int], Tensor]) -> 
         parts = (latents(*span) for span in spans)
         return torch.stack([torch.cat([part.mean(0), part.std(0, correction=0)]) for part in parts])
 
-    probe = fit_probe(pooled(windows.fit), windows.fit_speakers, len(windows.names), PENALTY)
+    probe = fit_probe(pooled(windows.fit), windows.fit_speakers, len(windows.names))
     right = (probe.guess(pooled(windows.test)) == windows.test_speakers).double()
     return float(
         torch.stack([right[windows.test_speakers == who].mean() for who in range(len(windows.names))]).mean()
