@@ -43,7 +43,8 @@ class HubertCTC(Recogniser, Judge):
 
     @property
     def version(self) -> str:
-        return f"{self.source}, {digest(self._weights)}, {versions('torch', *text.PACKAGES)}"
+        files = (self._weights, *(self._weights.parent / name for name in CONFIGS))
+        return f"{Path(self.source).name}, {digest(*files)}, {versions('torch', *text.PACKAGES)}"
 
     def __call__(self, utterance: Utterance, made: Tensor) -> dict[str, Score]:
         wav = at(RATE, utterance, made, 0)

@@ -7,7 +7,7 @@ from vocable.benchmarks.judges import text
 from vocable.benchmarks.judges.base import Column, Judge, Score, Utterance
 from vocable.benchmarks.judges.common import at, versions
 from vocable.benchmarks.judges.moonshine import Moonshine
-from vocable.benchmarks.judges.recognition import RATE
+from vocable.benchmarks.judges.recognition import RATE, Recogniser
 from vocable.benchmarks.judges.whisper_tiny import WhisperTiny
 
 
@@ -39,7 +39,7 @@ class OfflineWER(Judge):
     columns = (*_columns(Moonshine.name), *_columns(WhisperTiny.name))
 
     def __init__(self) -> None:
-        self.recognisers = (Moonshine(), WhisperTiny())
+        self.recognisers: tuple[Recogniser, ...] = (Moonshine(), WhisperTiny())
         self._originals: dict[str, tuple[str, ...]] = {}
 
     def check(self) -> None:

@@ -19,7 +19,8 @@ def normalise(text: str) -> str:
 
     By Whisper's EnglishTextNormalizer (https://arxiv.org/abs/2212.04356, appendix C); "" without any word.
     """
-    return _normaliser()(text).strip()
+    found = _normaliser()(text).strip()
+    return found if any(map(str.isalnum, found)) else ""  # of "..." it leaves a full stop
 
 
 def word_errors(reference: str, hypothesis: str) -> Score | None:
