@@ -19,8 +19,8 @@ class Codec2(Baseline):
     """Speech below 4 kHz at `bit_rate` bits a second, one of `MODES` (https://github.com/drowe67/codec2).
 
     The delay is taken out. It is constant: the encoder looks at the middle of its last 40 ms, so it is 20 ms
-    late, and 700C 10 ms more by where it starts to interpolate between frames (its src/newamp1.c). The phase is
-    the decoder's own making, so samples don't match and a waveform's measure says nothing of it.
+    late, and 700C 10 ms more by where it starts to interpolate between frames (its src/newamp1.c). The phase
+    is the decoder's own making, so samples don't match, and a waveform's measure says nothing of it.
     """
 
     def __init__(self, bit_rate: int) -> None:
