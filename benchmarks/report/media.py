@@ -1,7 +1,7 @@
 """Recordings and what codecs make of them, as parts of a page: audio at equal loudness, and spectrograms."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -44,40 +44,40 @@ def media(example: Example) -> dict[str, Any]:
     the original's, and for NaN.
     """
     rate, length = example.sample_rate, example.original.shape[-1]
-    wavs = {ORIGINAL: example.original, **example.models}
-    for name, wav in wavs.items():
+    names, wavs = [ORIGINAL, *example.models], [example.original, *example.models.values()]
+    for name, wav in zip(names, wavs, strict=True):
         if wav.shape != (length,) or not wav.isfinite().all():
             found = f"{tuple(wav.shape)}{'' if wav.isfinite().all() else ', not finite'}"
             raise ValueError(f"{example.title}, {name}: wav is {found}; accepted: finite ({length},)")
-    short = {name: wav[: int(SECONDS * rate)].detach().cpu().float() for name, wav in wavs.items()}
-    equal = equally_loud(short, rate)
-    top = spectrogram(equal[ORIGINAL][None], rate).max().item()
+    equal = equally_loud([wav[: int(SECONDS * rate)].detach().cpu().float() for wav in wavs], rate)
+    top = spectrogram(equal[0][None], rate).max().item()
     return {
         "title": example.title,
         "transcript": example.transcript or "",
-        "seconds": len(equal[ORIGINAL]) / rate,
+        "seconds": len(equal[0]) / rate,
         "whole": length / rate,
         "khz": rate / 2000,
         "versions": [
             {"name": name, "audio": flac(wav, rate), "picture": picture(wav, rate, top)}
-            for name, wav in equal.items()
+            for name, wav in zip(names, equal, strict=True)
         ],
     }
 
 
-def equally_loud(wavs: Mapping[str, Tensor], sample_rate: int) -> dict[str, Tensor]:
+def equally_loud(wavs: Sequence[Tensor], sample_rate: int) -> list[Tensor]:
     """Each (T,) at one loudness (ITU-R BS.1770): -20 LUFS, or what keeps every peak below -1 dB.
 
     Silence stays as it is.
     """
-    levels = {name: loudness(wav[None], sample_rate) for name, wav in wavs.items()}
-    heard = {name: wav for name, wav in wavs.items() if levels[name] > SILENCE}
-    peaks = {name: 20 * wav.abs().max().log10().item() for name, wav in heard.items()}
-    target = min([LOUDNESS, *(levels[name] + PEAK - peak for name, peak in peaks.items())])
-    return {
-        name: wav * 10 ** ((target - levels[name]) / 20) if name in heard else wav
-        for name, wav in wavs.items()
-    }
+    levels = [loudness(wav[None], sample_rate) for wav in wavs]
+    highest = [  # that each may have
+        level + PEAK - 20 * wav.abs().max().log10().item()
+        for wav, level in zip(wavs, levels, strict=True)
+        if level > SILENCE
+    ]
+    target = min([LOUDNESS, *highest])
+    gains = [10 ** ((target - level) / 20) if level > SILENCE else 1.0 for level in levels]
+    return [gain * wav for gain, wav in zip(gains, wavs, strict=True)]
 
 
 def flac(wav: Tensor, sample_rate: int) -> str:

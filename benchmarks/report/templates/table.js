@@ -71,5 +71,7 @@ byId("tools").addEventListener("change", ({ target }) => {
   if (target.id === "intervals") table.classList.toggle("bare", !target.checked);
   if (target.id === "papers") for (const row of table.querySelectorAll(".paper")) row.hidden = !target.checked;
 });
+// Ground Truth stays in sight, right below the headings
+new ResizeObserver(() => table.style.setProperty("--head", `${table.tHead.offsetHeight}px`)).observe(table.tHead);
 byId("tools").reset(); // what a browser remembers of an earlier visit
 filter();
