@@ -137,6 +137,9 @@ def test_long_recordings_are_cut_in_pauses() -> None:
     assert max(map(len, parts)) <= LONGEST
     ends = torch.tensor([len(part) for part in parts]).cumsum(0)[:2] / 16_000
     assert ends.tolist() == pytest.approx([22.1, 51.1], abs=0.06)
+    wav[:] = 1
+    wav[LONGEST - 3000 :] = 0
+    assert min(map(len, pieces(wav[: LONGEST + 1]))) >= Moonshine.shortest
 
 
 def test_versions_name_packages_weights_and_settings(judge: OfflineWER) -> None:

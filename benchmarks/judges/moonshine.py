@@ -99,7 +99,8 @@ class Moonshine(Recogniser):
 def pieces(wav: np.ndarray) -> Iterator[np.ndarray]:
     """(T,) in parts of at most 30 s, each cut where the second half of what could be one is quietest."""
     while len(wav) > LONGEST:
-        power = np.cumsum(np.square(wav[LONGEST // 2 : LONGEST], dtype=np.float64))
+        # up to a little before 30 s, or what is left could be shorter than the model takes
+        power = np.cumsum(np.square(wav[LONGEST // 2 : LONGEST - QUIET], dtype=np.float64))
         cut = LONGEST // 2 + int((power[QUIET:] - power[:-QUIET]).argmin()) + QUIET // 2
         yield wav[:cut]
         wav = wav[cut:]
