@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -13,7 +14,7 @@ from vocable.benchmarks.judges.common import at, digest, need, versions
 
 RATE = 16_000
 SHORTEST = 0.03  # seconds, of the one window that voice is looked for in
-Embed = Callable[[np.ndarray], np.ndarray]
+Step = Callable[[np.ndarray], Any]
 
 
 class Resemblyzer(Judge):
@@ -40,7 +41,7 @@ class Resemblyzer(Judge):
         return f"{versions('resemblyzer', 'webrtcvad', 'librosa', 'torch')}, {digest(weights)}"
 
     @cached_property
-    def _parts(self) -> tuple[Embed, Embed]:
+    def _parts(self) -> tuple[Step, Step]:
         """What the package does before it embeds, and the embedding."""
         self.check()  # which imports it without its warnings
         from resemblyzer import VoiceEncoder, preprocess_wav

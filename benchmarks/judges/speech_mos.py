@@ -1,6 +1,7 @@
 """DNSMOS, P.808 and PLCMOS: Microsoft's predictors, whose weights come with the package speechmos."""
 
 from functools import cached_property
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,10 @@ def _model(name: str) -> Path:
 
 def _session(path: Path) -> Any:
     """The model in one thread, as the runner has many workers; the package's own takes every core."""
-    from onnxruntime import InferenceSession, SessionOptions
-
-    options = SessionOptions()
+    onnxruntime: Any = import_module("onnxruntime")  # it names its classes at run time only
+    options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _samples(utterance: Utterance, made: Tensor) -> np.ndarray:
@@ -101,7 +101,7 @@ class PLCMOS(Judge):
         return judge
 
     def __call__(self, utterance: Utterance, made: Tensor) -> dict[str, Score]:
-        features = np.float32(self._judge.stft_transform(_samples(utterance, made)))[None, None]
+        features = np.asarray(self._judge.stft_transform(_samples(utterance, made)), np.float32)[None, None]
         found = [
             self._judge.session.run(None, {"degraded_audio": features, "rater_embed": rater})[0]
             for rater in self._raters
