@@ -78,8 +78,8 @@ def main(
     protocol = (resources.files("vocable.benchmarks") / "PROTOCOL.md").read_text(encoding="utf-8")
     heard = assemble.examples(plans[1:], _evenly(list(recordings.values()), examples), err)
     write(output / "index.html", results, published.read(), heard, protocol)
-    for columns in tables.halves(results):
-        out.print(tables.table(results, columns, None))
+    out.print(tables.field_table(results, None))
+    out.print(tables.other_table(results, None))
     for note in notes:
         if note.not_run:
             err.print(f"{note.name} was not run: {note.not_run}", markup=False, highlight=False)

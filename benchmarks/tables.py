@@ -43,17 +43,26 @@ def token_cells(row: Row) -> list[str]:
     return [rates[0], shown, str(len(sizes)), rates[1]]
 
 
-def table(results: Results, columns: list[Column], style: box.Box | None = box.MARKDOWN) -> Table:
-    """The rows with so many of the columns."""
-    names = [column.name + (f", {column.unit}" if column.unit else "") for column in columns]
-    idle = {name for judge in results.judges if judge.not_run for name in judge.columns}
+def field_table(results: Results, style: box.Box | None = box.MARKDOWN) -> Table:
+    """The papers' table: a row for each codec."""
+    columns = halves(results)[0]
     found = Table("Model", box=style)
-    for name in (*TOKENS, *names):
+    for name in (*TOKENS, *map(_heading, columns)):
         found.add_column(name, justify="right")
     for row in results.rows:
-        cells = [_text(column, row.cells.get(column.name), column.name in idle) for column in columns]
-        model = row.model.replace("|", "\\|") if style is box.MARKDOWN else row.model
-        found.add_row(*map(Text, (model, *token_cells(row), *cells)))
+        found.add_row(*map(Text, (_name(row, style), *token_cells(row), *_texts(results, row, columns))))
+    return found
+
+
+def other_table(results: Results, style: box.Box | None = box.MARKDOWN) -> Table:
+    """All else, a row for each measure: there are more of these than fit side by side."""
+    columns = halves(results)[1]
+    found = Table("Measure", box=style)
+    for row in results.rows:
+        found.add_column(_name(row, style), justify="right")
+    cells = [_texts(results, row, columns) for row in results.rows]
+    for column, *texts in zip(columns, *cells, strict=True):
+        found.add_row(*map(Text, (_heading(column), *texts)))
     return found
 
 
@@ -61,8 +70,8 @@ def markdown(results: Results) -> str:
     """The report as Markdown: the papers' table, the other columns, the judges, what failed, the header."""
     file = StringIO()
     console = Console(file=file, width=100_000, color_system=None, legacy_windows=False)
-    for columns in halves(results):
-        console.print(table(results, columns))
+    console.print(field_table(results))
+    console.print(other_table(results))
     judges = Table("Judge", "Version", "Columns", "Not run", box=box.MARKDOWN)
     for judge in results.judges:
         judges.add_row(*map(Text, (judge.name, judge.version, ", ".join(judge.columns), judge.not_run or "")))
@@ -104,10 +113,24 @@ def load(folder: Path) -> Results:
         raise ValueError(f"{path}: {error!r}; accepted: results.json of a benchmark") from error
 
 
-def _text(column: Column, cell: Estimate | None, idle: bool) -> str:
-    if cell is None:
-        return "not run" if idle else "-"
-    return f"{cell.value:.{column.digits}f}"
+def _heading(column: Column) -> str:
+    return f"{column.name}, {column.unit}" if column.unit else column.name
+
+
+def _name(row: Row, style: box.Box | None) -> str:
+    return row.model.replace("|", "\\|") if style is box.MARKDOWN else row.model
+
+
+def _texts(results: Results, row: Row, columns: list[Column]) -> list[str]:
+    """A row's cells: "not run" where the judge did not, "-" where it has nothing to say."""
+    idle = {name for judge in results.judges if judge.not_run for name in judge.columns}
+    empty = {True: "not run", False: "-"}
+    return [
+        f"{cell.value:.{column.digits}f}"
+        if (cell := row.cells.get(column.name))
+        else empty[column.name in idle]
+        for column in columns
+    ]
 
 
 def _blocks(text: str) -> list[str]:

@@ -3,7 +3,17 @@
 from vocable.benchmarks.judges.base import Judge
 from vocable.benchmarks.judges.distill_mos import DistillMOS
 from vocable.benchmarks.judges.hubert_ctc import HubertCTC
+from vocable.benchmarks.judges.intrusive import (
+    SISDR,
+    STOI,
+    Delay,
+    MelDistance,
+    PESQNarrowBand,
+    PESQWideBand,
+    STFTDistance,
+)
 from vocable.benchmarks.judges.offline_wer import OfflineWER
+from vocable.benchmarks.judges.pitch import Pitch
 from vocable.benchmarks.judges.speaker import Resemblyzer
 from vocable.benchmarks.judges.speech_mos import DNSMOS, PLCMOS
 from vocable.benchmarks.judges.utmos import UTMOS
@@ -12,6 +22,9 @@ from vocable.benchmarks.judges.wavlm_sv import WavLMSpeaker
 
 JUDGES: tuple[type[Judge], ...] = (
     HubertCTC,
+    STOI,
+    PESQWideBand,
+    PESQNarrowBand,
     WavLMSpeaker,
     UTMOS,
     OfflineWER,
@@ -20,6 +33,11 @@ JUDGES: tuple[type[Judge], ...] = (
     DNSMOS,
     PLCMOS,
     ViSQOL,
+    SISDR,
+    MelDistance,
+    STFTDistance,
+    Pitch,
+    Delay,
 )
 SETS = {
     "all": ("published", "offline", "signal"),
