@@ -33,7 +33,7 @@ class Codec2(Baseline):
     def code(self, wav: Tensor) -> Made:
         import pycodec2
 
-        coder = pycodec2.Codec2(self.bit_rate)
+        coder = pycodec2.Codec2(self.bit_rate)  # type: ignore[attr-defined]  # it is compiled
         frame, late = coder.samples_per_frame(), LATE.get(self.bit_rate, USUALLY_LATE)
         padded = F.pad(wav, (0, late + -(len(wav) + late) % frame))
         samples = (padded * 2**15).round().clamp(-(2**15), 2**15 - 1).numpy().astype(np.int16)

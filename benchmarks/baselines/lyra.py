@@ -13,7 +13,7 @@ from vocable.benchmarks.judges.common import digest, need, versions
 from vocable.benchmarks.subjects import Made
 
 FILES = ("soundstream_encoder.tflite", "quantizer.tflite", "lyragan.tflite")
-RATE, FRAME = 16_000, 320  # Hz; samples
+RATE, FRAME, FRAME_RATE = 16_000, 320, 50.0  # Hz, samples, Hz
 CODEBOOKS, SIZE = 46, 16  # as the quantizer has them; entries of each
 BIT_RATES = {3_200: 16, 6_000: 30, 9_200: 46}  # bits/s to codebooks
 
@@ -39,7 +39,7 @@ class Lyra(Baseline):
         super().__init__(
             f"Lyra V2 {bit_rate / 1000:g} kbit/s", RATE, versions("ai-edge-litert"), digest(*self.paths)
         )
-        self.count, self.frame_rate = BIT_RATES[bit_rate], RATE / FRAME
+        self.count, self.frame_rate = BIT_RATES[bit_rate], FRAME_RATE
         self.codebook_sizes = (SIZE,) * self.count
 
     def code(self, wav: Tensor) -> Made:
@@ -53,7 +53,7 @@ class Lyra(Baseline):
             made.append(_invoke(decoder, decode(encoding_indices=indices)["output_0"])[0])
         samples = torch.from_numpy(np.concatenate(made)).clamp(-1, 1)
         tokens = torch.from_numpy(np.stack(codes, 1)).long()
-        return Made(fit(samples, 0, len(wav)), self.count * 4 * self.frame_rate, tokens)
+        return Made(fit(samples, 0, len(wav)), self.count * 4 * FRAME_RATE, tokens)
 
 
 def _interpreter(path: Path) -> Any:

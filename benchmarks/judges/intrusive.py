@@ -1,6 +1,6 @@
 """What can be measured between two signals without any model of listening or speaking.
 
-Everything at 16 kHz, resampled by soxr. One judge each, so that a recording which one can't take, as STOI with
+Everything at 16 kHz, resampled by soxr. One judge each, so that a recording that one can't take, as STOI with
 too little speech, is still measured by the others.
 """
 
@@ -97,13 +97,14 @@ class SISDR(SignalJudge):
 class MelDistance(SignalJudge):
     """The mel distance of DAC's evaluation (https://arxiv.org/abs/2306.06546, section 4.4).
 
-    Mean absolute difference of log10 mel magnitudes above 1e-5, summed over windows of 32, 64, ... 2048 samples
-    with 5, 10, ... 320 bands and hops of a quarter: 0 for equal signals, 7 for a tenth of the amplitude.
+    Mean absolute difference of log10 mel magnitudes, at least 1e-5 each, summed over windows of 32, 64, ...
+    2048 samples with 5, 10, ... 320 bands and hops of a quarter. 0 for equal signals, and 7 for a tenth of
+    the amplitude where nothing is below the floor.
     """
 
     name = "mel distance"
     packages = ("torchaudio",)
-    columns = (Column("mel distance", "Log-mel distance from the original, as DAC's paper has it.", "lower"),)
+    columns = (Column("mel distance", "Log-mel distance from the original, as in DAC's paper.", "lower"),)
 
     @cached_property
     def _loss(self) -> Any:
@@ -118,12 +119,12 @@ class MelDistance(SignalJudge):
 class STFTDistance(SignalJudge):
     """The STFT distance of DAC's evaluation (https://arxiv.org/abs/2306.06546, section 4.4).
 
-    Mean absolute difference of magnitudes plus that of their squares' log10, above 1e-5 before the square,
-    summed over windows of 2048 and 512 samples with hops of a quarter: 0 for equal signals.
+    Mean absolute difference of magnitudes plus that of log10 of their squares, at least 1e-5 before squaring,
+    summed over windows of 2048 and 512 samples with hops of a quarter. 0 for equal signals.
     """
 
     name = "STFT distance"
-    columns = (Column("STFT distance", "Spectral distance from the original, as DAC's paper has it.", "lower"),)
+    columns = (Column("STFT distance", "Spectral distance from the original, as in DAC's paper.", "lower"),)
 
     @cached_property
     def _stfts(self) -> Any:

@@ -14,7 +14,7 @@ from vocable.benchmarks.judges.common import at, digest, need, versions
 
 RATE, HOP = 16_000, 160  # Hz, CREPE's; samples, 10 ms
 RANGE = (50.0, 550.0)  # Hz, of speech
-SILENCE = -60.0  # dB, A-weighted: below it nothing is voiced
+SILENCE = -60  # dB, A-weighted: below it nothing is voiced
 VOICED = 0.21  # CREPE's confidence from which a frame is voiced
 BIN, LOWEST = 20.0, 1997.3794084376191  # cents a bin, and cents of the first above 10 Hz
 BATCH = 128  # frames, some 20 MB of features
@@ -32,10 +32,11 @@ class Pitch(Judge):
 
     F0 error is the root mean square in cents over frames that are voiced in both signals, as in CARGAN
     (https://arxiv.org/abs/2110.10139), and missing where there are none; a mean over files weighs each by
-    those frames. V/UV error is how many frames in a hundred are voiced in only one of the two. A path by
-    Viterbi, with the silence and confidence thresholds that torchcrepe's author gives for clean speech. A path
-    goes through bins of 20 cents; the pitch is the mean of the bins around it, weighed by confidence, as CREPE
-    has it, not torchcrepe's random dither.
+    those frames. V/UV error is how many frames in a hundred are voiced in only one of the two.
+
+    torchcrepe's path of bins, its threshold of silence, and the confidence that its author found right for
+    clean speech. The pitch is the mean of 9 bins around the path, of 20 cents each, weighed by confidence, as
+    in CREPE; torchcrepe's own is dithered at random.
     """
 
     name = "pitch"
