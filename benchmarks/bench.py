@@ -21,7 +21,8 @@ from vocable.codecs import cache
 from vocable.codecs.manifest import each_file
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+out, err = Console(), Console(stderr=True, soft_wrap=True)
+WIDE = 250  # characters, where no terminal has a say
 
 
 @app.command()
@@ -78,8 +79,9 @@ def main(
     protocol = (resources.files("vocable.benchmarks") / "PROTOCOL.md").read_text(encoding="utf-8")
     heard = assemble.examples(plans[1:], _evenly(list(recordings.values()), examples), err)
     write(output / "index.html", results, published.read(), heard, protocol)
-    out.print(tables.field_table(results, None))
-    out.print(tables.other_table(results, None))
+    screen = out if out.is_terminal else Console(width=WIDE)
+    screen.print(tables.field_table(results, None))
+    screen.print(tables.other_table(results, None))
     for note in notes:
         if note.not_run:
             err.print(f"{note.name} was not run: {note.not_run}", markup=False, highlight=False)

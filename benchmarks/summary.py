@@ -15,10 +15,10 @@ from vocable.benchmarks.store import Key, Store
 from vocable.benchmarks.utterances import Recording
 
 TOKEN_COLUMNS = (
-    Column("kbit/s", "Bits a second that the tokens or packets take.", "lower", unit="kbit/s"),
+    Column("kbit/s", "Bits a second that the tokens or packets take.", "lower"),
     Column("codebook use", "Share of the codebooks' entries that these files use.", None, 0, "%"),
     Column("entropy", "Bits in a token, by how often each entry is used; too low where data are few.", None),
-    Column("entropy kbit/s", "Bit rate that this entropy would allow a coder.", None, unit="kbit/s"),
+    Column("entropy kbit/s", "Bit rate that this entropy would allow a coder.", None),
 )
 
 
@@ -39,9 +39,10 @@ def summarise(
         held = store.codes(Key(plan.identity, key, MADE))
         codes += [] if held is None else [held]
         for judge in judges:
-            found = store.get(Key(plan.identity, key, step(judge))) or {"failed": "not run"}
-            if "failed" in found:
-                failures.append(Failure(plan.name, path, judge.name, found["failed"]))
+            found = store.get(Key(plan.identity, key, step(judge)))
+            if found is None or "failed" in found:
+                reason = "not run" if found is None else found["failed"]
+                failures.append(Failure(plan.name, path, judge.name, reason))
                 continue
             scores += [FileScore(plan.name, path, column, *pair) for column, pair in found.items()]
     cells = _token_cells(made, codes) | _judged_cells(scores)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vocable.benchmarks.judges.base import Column
-from vocable.benchmarks.results import Estimate, Results, Row
+from vocable.benchmarks.results import Results, Row
 from vocable.codecs.files import replacing
 
 TOKENS = ("Token Rate", "Codebook Size", "Codebook Layer", "Frame Rate")
