@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from vocable.codecs import audio, signal
 from vocable.codecs.stream import Stream
 from vocable.codecs.tokens import Tokens, as_tokens
+from vocable.codecs.weights import fingerprint
 from vocable.quantizers.base import Quantizer
 
 
@@ -63,6 +64,8 @@ class Codec(nn.Module):
         self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
         self.sample_rate, self.channels, self.name = signal.check_rate(sample_rate), channels, name
         self.hop_length = hops[0]
+        self._weights = ""
+        self.register_load_state_dict_post_hook(_forget_weights)
 
     @property
     def num_codebooks(self) -> int:
@@ -73,6 +76,22 @@ class Codec(nn.Module):
     def codebook_sizes(self) -> tuple[int, ...]:
         """V of each codebook."""
         return tuple(self.quantizer.codebook_sizes)
+
+    @property
+    def weights(self) -> str:
+        """A hash of the weights, which `encode` puts in tokens for `decode` to know them by.
+
+        Of those loaded, as they were in their file, or of the tensors as they are now. It is kept, also over
+        moves to a device or dtype, until `train()` or `load_state_dict` may change them.
+        """
+        known = self._weights or fingerprint(self.state_dict())
+        self._weights = "" if self.training else known
+        return known
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, or evaluation mode; see `weights`."""
+        self._weights = "" if mode else self._weights
+        return super().train(mode)
 
     @property
     def frame_rate(self) -> float:
@@ -140,6 +159,7 @@ class Codec(nn.Module):
             source_lengths=torch.tensor(given, device=self._device) if resampled else None,
             frame_counts=None if bool((counts == least).all()) else counts,
             scales=signal.stack(scales) if scales else None,
+            weights=self.weights,
         )
 
     def _encode(self, items: list[Tensor], num_codebooks: int) -> tuple[list[Tensor], list[Tensor]]:
@@ -156,17 +176,23 @@ class Codec(nn.Module):
                 scales.update({} if scale is None else zip(group, scale, strict=True))
         return [codes[i] for i in range(len(items))], [scales[i] for i in sorted(scales)]
 
-    def decode(self, tokens: Tokens | Tensor, sample_rate: int | None = None) -> Tensor:
+    def decode(
+        self, tokens: Tokens | Tensor, sample_rate: int | None = None, any_weights: bool = False
+    ) -> Tensor:
         """Tokens, or bare codes (B, K, N) int64, to wav (B, C, T) float32, around [-1, 1] and not clipped.
 
         sample_rate: of the result, Hz. None: the codec's; `tokens.source_rate`: exactly the samples that
         went in. T is the longest item's, shorter ones end in zeros; bare codes are whole frames.
-        ValueError for codes out of range, and tokens of another rate, hop or codebooks than this codec's.
+        any_weights: also decode tokens that were made with other weights than this codec's.
+        ValueError for those otherwise, for codes out of range, and tokens of another rate, hop or codebooks.
         """
         if not isinstance(tokens, Tokens | Tensor):
             raise ValueError(f"tokens are a {type(tokens).__name__}; accepted: Tokens, codes (B, K, N)")
         self.quantizer.check_codes(tokens if isinstance(tokens, Tensor) else tokens.codes)
         tokens = as_tokens(tokens, self.sample_rate, self.hop_length, self.codebook_sizes)
+        if tokens.weights and not any_weights and tokens.weights != self.weights:
+            known = f"this codec's, {self.weights}, or any with any_weights=True"
+            raise ValueError(f"tokens were made with the weights {tokens.weights}; accepted: {known}")
         rate = self.sample_rate if sample_rate is None else signal.check_rate(sample_rate)
         tokens, frames = tokens.to(self._device), tokens.frames.tolist()
         items: list[Tensor] = [tokens.codes] * len(tokens)
@@ -228,3 +254,8 @@ class Codec(nn.Module):
         """No gradient and no autocast: codes that don't depend on who calls."""
         with torch.no_grad(), torch.autocast(self._device.type, enabled=False):
             yield
+
+
+def _forget_weights(module: nn.Module, _: Any) -> None:
+    if isinstance(module, Codec):
+        module._weights = ""

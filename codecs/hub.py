@@ -16,6 +16,7 @@ from vocable.codecs.build import build
 from vocable.codecs.codec import Codec
 from vocable.codecs.convert import official_state
 from vocable.codecs.files import replacing
+from vocable.codecs.weights import fingerprint
 from vocable.codecs.zoo import table
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -55,6 +56,7 @@ def load(
     codec = _blank(config, state, trusted, str(folder))
     codec.load_state_dict(state, strict=True)
     fold_weight_norm(codec)
+    codec._weights = fingerprint(state)  # before they were folded, which rounds as the machine does
     codec.name = name or codec.name
     return codec.float().eval().to(device)
 

@@ -4,14 +4,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
 
-from vocable.codecs import tokenfile
 from vocable.codecs.audio import resampled_length
 from vocable.codecs.signal import check_rate
+from vocable.codecs.weights import check_weights
 
 ITEM_FIELDS = ("lengths", "source_lengths", "frame_counts", "scales")  # of Tokens, one row an item
 
@@ -28,6 +28,7 @@ class Tokens:
     frame_counts: (B,) int64, frames of each item; None for ceil(length / hop_length), as few as hold it.
     scales: (B, S) float32, loudness of each of an item's segments, 0 past its own, for codecs that take it
     out of the signal (EnCodec at 48 kHz); None for the others.
+    weights: the hash of the codec's weights, `Codec.weights`; "" where it is not known.
     ValueError for fields that don't fit each other. `len` and iteration go over the items.
     """
 
@@ -41,6 +42,7 @@ class Tokens:
     source_lengths: Tensor | None = None
     frame_counts: Tensor | None = None
     scales: Tensor | None = None
+    weights: str = ""
 
     def __post_init__(self) -> None:
         if not _whole(self.codes) or self.codes.ndim != 3 or self.codes.numel() == 0:
@@ -48,7 +50,8 @@ class Tokens:
             raise ValueError(f"codes are {_found(self.codes)}; accepted: {known}")
         if not isinstance(self.codec, str):
             raise ValueError(f"codec is {self.codec!r}; accepted: a string")
-        # NumPy's integers become Python's, which the token file's JSON takes
+        check_weights(self.weights)
+        # NumPy's integers become Python's, which a file's header takes
         object.__setattr__(self, "sample_rate", check_rate(self.sample_rate))
         _check(self.hop_length, "hop_length", 2**24)
         books = self.codes.shape[1]
@@ -157,21 +160,22 @@ class Tokens:
             self, codes=self.codes[:, :num_codebooks], codebook_sizes=self.codebook_sizes[:num_codebooks]
         )
 
-    def save(self, path: str | Path) -> None:
-        """Write the token file `path` (.voc), each item's own frames bit-packed, whole or not at all.
+    def save(self, path: str | Path, packing: Literal["bits", "entropy"] = "bits") -> None:
+        """Write the token file `path` (.voc), each item's own frames, whole or not at all.
 
-        ValueError for codes outside 0..V-1, and for a batch too large or too uneven for one file.
+        packing: "bits", ceil(log2 V) a code; "entropy" is often smaller, slower, and needs the extra `pack`.
+        ValueError for codes outside 0..V-1.
         """
-        tokenfile.write(path, vars(self))
+        from vocable.codecs.voc import files
+
+        files.save(path, self, packing)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path) -> "Tokens":
         """Read a token file, to the CPU; ValueError where it is damaged, truncated or not one."""
-        fields = tokenfile.read(path)
-        try:
-            return cls(**fields)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+        from vocable.codecs.voc import files
+
+        return files.load(path)
 
 
 def as_tokens(

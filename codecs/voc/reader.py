@@ -1,0 +1,210 @@
+"""Token files as they are read: chunk by chunk, also from a pipe, or some seconds of an item by seeking."""
+
+import math
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import numpy as np
+
+from vocable.codecs.tokens import Tokens
+from vocable.codecs.voc import chunks, layout
+from vocable.codecs.voc.assemble import assemble
+from vocable.codecs.voc.chunks import FRESH, SCALED, Block, Chunk, ChunkCoder, End
+from vocable.codecs.voc.layout import BLOCK, CRC, END, ENTRY, START, TRAILER, Header, expect
+
+_AROUND = BLOCK.size + CRC.size  # bytes of a block beside its payload
+
+
+class TokenReader:
+    """Reads a token file (.voc), a path or an open binary file, which need not seek to be iterated over.
+
+    ValueError, also from the iteration, where it is damaged or not one; FileNotFoundError for no file.
+
+    >>> with TokenReader("a.voc") as reader:
+    ...     for chunk in reader:
+    ...         wav = stream.decode(chunk.codes[None])
+    >>> tokens = TokenReader("a.voc").read(start=60.0, stop=62.5)
+    """
+
+    def __init__(self, file: str | Path | BinaryIO) -> None:
+        self._own = isinstance(file, str | Path)
+        self._file: BinaryIO = Path(file).open("rb") if isinstance(file, str | Path) else file
+        self._name = str(file) if self._own else getattr(file, "name", "the stream")
+        with self._told():
+            found = self._file.read(len(START))
+            if found.startswith(layout.UNRELEASED):
+                raise ValueError("is of the layout before the release of version 1; accepted: encode it anew")
+            expect("magic and version", found, START)
+            kinds = {layout.HEADER: layout.MAX_HEADER}
+            _, payload, self._crc = layout.read_block(self._file, zlib.crc32(START), kinds)
+            self.header = Header.from_bytes(payload)
+            self._most = chunks.most_bytes(self.header)
+        self._start = len(START) + len(payload) + _AROUND
+        self._streamed = False
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """The chunks in the order of the file, each as soon as it is there; again only where it can seek."""
+        frames, over = list[int](), list[bool]()
+        for block in self._blocks():
+            with self._told():
+                item = block.item
+                if item > len(frames) or (item < len(frames) and over[item]):
+                    raise ValueError(f"a chunk is of item {item}; accepted: one not over, or {len(frames)}")
+                if item == len(frames):
+                    frames.append(0)
+                    over.append(False)
+                start, over[item] = frames[item], block.end is not None
+                frames[item] += len(block.codes)
+                if block.end is not None:
+                    chunks.check_end(block.end, frames[item], self.header)
+                chunk = Chunk.of(block, start)
+            yield chunk
+        with self._told():
+            expect("items without a last chunk", over.count(False), 0)
+
+    def read(self, start: float = 0.0, stop: float | None = None, item: int = 0) -> Tokens:
+        """The frames that hold the seconds from `start` to `stop`, None for its end, of one item.
+
+        Only their chunks are read (and, entropy-coded, those before them, back to where the model restarts).
+        The tokens' first sample is that of the first frame. A part keeps no source length, and an item with
+        scales can only be read whole. ValueError for seconds past the item's end, and a file that can't seek.
+        """
+        with self._told():
+            index = self._index[0]
+            mine = np.flatnonzero(index["item"] == item)
+            if not len(mine):
+                raise ValueError(f"item is {item!r}; accepted: 0 to {int(index['item'].max(initial=0))}")
+            ends = np.cumsum(index["frames"][mine], dtype=np.int64)
+            end = self._end(int(mine[-1]), int(ends[-1]))
+            first, last = self._span(start, stop, end.length, int(ends[-1]))
+            whole = (first, last) == (0, int(ends[-1]))
+            if not whole and (index["flags"][mine] & SCALED).any():
+                raise ValueError(f"item {item} has scales, of segments; accepted: start=0, stop=None, the whole")
+            near, far = np.searchsorted(ends, [first, last - 1], "right")
+            wanted = range(0, len(mine)) if whole else range(int(near), int(far) + 1)
+            blocks = self._decode([int(mine[i]) for i in wanted])
+            base = int(ends[wanted[0]]) - len(blocks[0].codes)
+            codes = np.concatenate([block.codes for block in blocks])[first - base : last - base]
+            hop = self.header.hop_length
+            length = min(end.length, last * hop) - first * hop
+            scales = np.concatenate([block.scales for block in blocks])
+            header = self.header if whole else replace(self.header, source_rate=None)
+            cut = Block(item, codes, scales, End(length, end.source_length if whole else None))
+            return assemble([[Chunk.of(cut, first)]], header)
+
+    def close(self) -> None:
+        """Close the file where this opened it."""
+        if self._own:
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _span(self, start: float, stop: float | None, length: int, frames: int) -> tuple[int, int]:
+        """The frames from and to which the seconds reach."""
+        rate, hop = self.header.sample_rate, self.header.hop_length
+        ends = start, length / rate if stop is None else stop
+        from_, to = (round(rate * second) if math.isfinite(second) else -1 for second in ends)
+        if not 0 <= from_ < to <= length:
+            known = f"from 0 to {length / rate}, one sample or more"
+            raise ValueError(f"seconds are {start} to {stop}; accepted: {known}")
+        return from_ // hop, frames if to == length else -(-to // hop)
+
+    def _blocks(self) -> Iterator[Block]:
+        """The chunks from the first to the last, then the index checked against them."""
+        coder, crc, offset, seen = ChunkCoder(self.header), self._crc, self._start, bytearray()
+        with self._told():
+            if self._streamed and not self._file.seekable():
+                raise ValueError("it was read before and can't seek; accepted: one iteration")
+            if self._streamed:
+                self._file.seek(self._start)
+            self._streamed = True
+        while True:
+            with self._told():
+                kinds = {layout.CHUNK: self._most, layout.INDEX: len(seen)}
+                kind, payload, crc = layout.read_block(self._file, crc, kinds)
+                if kind == layout.INDEX:
+                    expect("index", payload, bytes(seen))
+                    trailer = layout.read_exactly(self._file, TRAILER.size)
+                    expect("trailer", TRAILER.unpack(trailer), (offset, END))
+                    if self._own:
+                        expect("what follows the trailer", self._file.read(1), b"")
+                    return
+                block = coder.decode(payload)
+            offset += len(payload) + _AROUND
+            seen += chunks.entry(payload)
+            yield block
+
+    @property
+    def chunks(self) -> np.ndarray:
+        """The index, one row a chunk: size in bytes, item, frames, flags (docs/voc-format.md)."""
+        with self._told():
+            return self._index[0]
+
+    @cached_property
+    def _index(self) -> tuple[np.ndarray, np.ndarray]:
+        """The index and where each chunk's block begins."""
+        if not self._file.seekable():
+            raise ValueError("the file can't seek; accepted: one that can, or to iterate over the reader")
+        size = self._file.seek(-TRAILER.size, os.SEEK_END) + TRAILER.size
+        start, end = TRAILER.unpack(layout.read_exactly(self._file, TRAILER.size))
+        expect("trailer", end, END)
+        if not self._start <= start <= size - TRAILER.size - _AROUND:
+            raise ValueError(f"the index begins at {start}; accepted: {self._start} to {size}")
+        entries = np.frombuffer(self._payload(start, layout.INDEX, size), ENTRY)
+        offsets = self._start + np.cumsum(entries["size"].astype(np.int64) + _AROUND)
+        expect("end of the chunks", int(offsets[-1]) if len(offsets) else self._start, start)
+        return entries, np.concatenate([[self._start], offsets[:-1]])
+
+    def _payload(self, offset: int, kind: bytes, most: int) -> bytes:
+        """The payload of the block at `offset`, whose checksum goes on from that of the block before."""
+        self._file.seek(offset - CRC.size)
+        crc = CRC.unpack(layout.read_exactly(self._file, CRC.size))[0]
+        return layout.read_block(self._file, crc, {kind: most})[1]
+
+    def _chunk(self, number: int) -> bytes:
+        entries, offsets = self._index
+        payload = self._payload(int(offsets[number]), layout.CHUNK, self._most)
+        expect(f"chunk {number}", chunks.entry(payload), entries[number].tobytes())
+        return payload
+
+    def _end(self, last: int, frames: int) -> End:
+        """The end of an item, from its last chunk."""
+        end = chunks.split(self._chunk(last))[0]
+        if end is None:
+            raise ValueError(f"chunk {last} has no length; accepted: an item's last one has")
+        chunks.check_end(end, frames, self.header)
+        return end
+
+    def _decode(self, wanted: list[int]) -> list[Block]:
+        """The chunks of these numbers, which rise."""
+        coder, found = ChunkCoder(self.header), []
+        numbers, kept = wanted, set(wanted)
+        if self.header.packing == "entropy":
+            fresh = np.flatnonzero(self._index[0]["flags"][: wanted[0] + 1] & FRESH)
+            numbers = range(int(fresh[-1]) if len(fresh) else 0, wanted[-1] + 1)
+        for number in numbers:
+            block = coder.decode(self._chunk(number))
+            if number in kept:
+                found.append(block)
+        return found
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Errors with the file's name before them."""
+        try:
+            yield
+        except ValueError as error:
+            raise ValueError(f"{self._name}: {error}") from error
