@@ -23,7 +23,7 @@ class Lyra(Baseline):
 
     https://github.com/google/lyra, Apache-2.0. Its output has no delay but the 20 ms of a frame, which
     cutting a recording into frames hides. TensorFlow Lite's kernels round differently from one version to the
-    next, and PESQ-WB by some 0.1 with them.
+    next, which changes the output and the scores of single recordings with it.
     """
 
     def __init__(self, bit_rate: int, folder: str | Path) -> None:

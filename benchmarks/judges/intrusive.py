@@ -58,7 +58,11 @@ class STOI(SignalJudge):
 
 
 class PESQWideBand(SignalJudge):
-    """ITU-T P.862.2 by the package pesq; 4.64 for two equal signals, which have 60 s at most."""
+    """ITU-T P.862.2 by the package pesq; 4.64 for two equal signals, which have 60 s at most.
+
+    It aligns the two by itself, passage by passage, and where that fails a good recording gets about 1.1:
+    PESQ-NB beside it, which aligns otherwise, tells.
+    """
 
     name = "PESQ-WB"
     packages = ("pesq",)
