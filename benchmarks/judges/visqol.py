@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vocable.benchmarks.judges.base import Column, Judge, Score, Utterance
@@ -40,7 +41,9 @@ class ViSQOL(Judge):
         from visqol import VisqolApi
 
         if "numba" in sys.modules:  # which visqol takes where it is there, with every core
+            threads = torch.get_num_threads()
             sys.modules["numba"].set_num_threads(1)
+            torch.set_num_threads(threads)  # numba's own start may set OpenMP's number, which torch shares
         judge = VisqolApi()
         judge.create(mode="speech", use_lattice_model=True)
         return judge
