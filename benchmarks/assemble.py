@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from torch import Tensor
 
-from vocable.benchmarks import cost, specs, summary, tables
+from vocable.benchmarks import cost, specs, summary, table
 from vocable.benchmarks.judges import catalogue
 from vocable.benchmarks.judges.base import Column
 from vocable.benchmarks.report.page import Example
@@ -95,4 +95,4 @@ def _columns(rows: Sequence[Row]) -> tuple[Column, ...]:
     judged = [column for kind in catalogue.JUDGES for column in kind.columns]
     every = (*judged, *summary.TOKEN_COLUMNS, *cost.COLUMNS)
     filled = {name for row in rows for name in row.cells}
-    return tuple(tables.ordered([c for c in every if c.name in filled or c.name in tables.FIELD]))
+    return tuple(table.ordered([c for c in every if c.name in filled or c.name in table.FIELD]))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from vocable.benchmarks import assemble, published, run, specs, summary, tables
+from vocable.benchmarks import assemble, published, run, specs, summary, table
 from vocable.benchmarks.judges import catalogue
 from vocable.benchmarks.judges.base import Judge, Unavailable
 from vocable.benchmarks.report.page import write
@@ -75,13 +75,13 @@ def main(
         found = [summary.summarise(plan, recordings, wanted, kept_results) for plan in plans]
     header = assemble.header(data, {"split": split, "source": source}, len(recordings))
     results = assemble.results(header, found, measured, notes, broken)
-    tables.save(output, results)
+    table.save(output, results)
     protocol = (resources.files("vocable.benchmarks") / "PROTOCOL.md").read_text(encoding="utf-8")
     heard = assemble.examples(plans[1:], _evenly(list(recordings.values()), examples), err)
     write(output / "index.html", results, published.read(), heard, protocol)
     screen = out if out.is_terminal else Console(width=WIDE)
-    screen.print(tables.field_table(results, None))
-    screen.print(tables.other_table(results, None))
+    screen.print(table.field_table(results, None))
+    screen.print(table.other_table(results, None))
     for note in notes:
         if note.not_run:
             err.print(f"{note.name} was not run: {note.not_run}", markup=False, highlight=False)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vocable.benchmarks import tables
+from vocable.benchmarks import table
 from vocable.benchmarks.results import Results
 from vocable.benchmarks.significance import Difference, difference
 
@@ -54,11 +54,11 @@ def main(
 ) -> None:
     """The difference of two rows in every column, its 95 % interval and a paired permutation test."""
     try:
-        results = tables.load(report)
+        results = table.load(report)
         found = compare(results, first, second)
     except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
-    table = Table(
+    shown = Table(
         "column", f"{first} less {second}", "95 % interval", "p", "files", "better", box=box.MARKDOWN
     )
     for column in results.columns:
@@ -67,10 +67,10 @@ def main(
         low, value, high = (f"{number:+.{column.digits}f}" for number in (each.low, each.value, each.high))
         ahead = {"higher": each.value > 0, "lower": each.value < 0}.get(column.better or "")
         better = "-" if ahead is None or each.p > 0.05 else first if ahead else second
-        table.add_row(
+        shown.add_row(
             *map(Text, (column.name, value, f"{low} to {high}", f"{each.p:.4f}", str(each.files), better))
         )
-    Console(width=200).print(table)
+    Console(width=200).print(shown)
 
 
 if __name__ == "__main__":

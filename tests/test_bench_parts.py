@@ -1,4 +1,4 @@
-"""The parts of a benchmark: its recordings, its store, what it measures and its tables."""
+"""The parts of a benchmark: its recordings, its store, what it measures and its table."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from torch import Tensor
 
 pytest.importorskip("scipy")
 
-from vocable.benchmarks import tables
+from vocable.benchmarks import table
 from vocable.benchmarks.compare import compare
 from vocable.benchmarks.judges.base import Column
 from vocable.benchmarks.neural import ForeignCodec, VocableCodec, loaded
@@ -166,7 +166,7 @@ RESULTS = Results(
 
 
 def test_markdown_has_the_papers_columns_first() -> None:
-    lines = tables.markdown(RESULTS).splitlines()
+    lines = table.markdown(RESULTS).splitlines()
     assert [cell.strip() for cell in lines[0].strip("|").split("|")] == [
         "Model", "Token Rate", "Codebook Size", "Codebook Layer", "Frame Rate", "WER", "STOI",
     ]  # fmt: skip
@@ -181,14 +181,14 @@ def test_markdown_has_the_papers_columns_first() -> None:
 
 
 def test_saved_results_are_read_again(tmp_path: Path) -> None:
-    tables.save(tmp_path, RESULTS)
-    assert tables.load(tmp_path) == RESULTS
-    table = (tmp_path / "table.csv").read_text().splitlines()
-    assert table[0].startswith("Model,Token Rate,Codebook Size,Codebook Layer,Frame Rate,WER,WER low,")
+    table.save(tmp_path, RESULTS)
+    assert table.load(tmp_path) == RESULTS
+    lines = (tmp_path / "table.csv").read_text().splitlines()
+    assert lines[0].startswith("Model,Token Rate,Codebook Size,Codebook Layer,Frame Rate,WER,WER low,")
     assert len((tmp_path / "files.csv").read_text().splitlines()) == 7
     (tmp_path / "results.json").write_text(json.dumps({"rows": 1}))
     with pytest.raises(ValueError, match=r"accepted: results\.json of a benchmark"):
-        tables.load(tmp_path)
+        table.load(tmp_path)
 
 
 def test_rows_are_compared_on_the_files_of_both() -> None:

@@ -17,8 +17,9 @@ pytest.importorskip("pystoi")
 pytest.importorskip("scipy")
 
 from rich.console import Console
+from typer.testing import CliRunner
 
-from vocable.benchmarks import run, specs, summary, tables
+from vocable.benchmarks import run, specs, summary, table
 from vocable.benchmarks.judges.catalogue import JUDGES, choose, make
 from vocable.benchmarks.results import Row
 from vocable.benchmarks.run import Plan
@@ -166,9 +167,9 @@ def test_every_judge_has_its_own_columns_and_name() -> None:
     names = [kind.name for kind in JUDGES]
     assert len(set(columns)) == len(columns)
     assert len(set(names)) == len(names)
-    assert set(tables.FIELD) <= set(columns)
+    assert set(table.FIELD) <= set(columns)
     published = {column.name for kind in JUDGES if kind.kind != "offline" for column in kind.columns}
-    assert set(tables.FIELD) <= published  # no other judge fills the papers' columns
+    assert set(table.FIELD) <= published  # no other judge fills the papers' columns
     assert choose("all") == set(names)
     assert choose("offline") | choose("published") == set(names)
     with pytest.raises(ValueError, match="judges are 'mos'; accepted: all, published, offline"):
@@ -190,6 +191,25 @@ def test_specifications(tmp_path: Path, codec: Codec, node: dict[str, Any]) -> N
             specs.subject(wrong)
 
 
+def test_the_command_refuses_before_any_work(data: Path, tmp_path: Path) -> None:
+    from vocable.benchmarks.bench import app
+
+    right = {"--data": str(data), "--codecs": "opus:6", "--judges": "STOI", "-o": str(tmp_path / "report")}
+    for option, wrong, why in (
+        ("--data", str(tmp_path / "none"), "accepted: a folder, a CSV or JSONL manifest"),
+        ("--codecs", "opus:0.1", "500 to"),
+        ("--codecs", "none", "no codec 'none'"),
+        ("--codebooks", "x", "'x'"),
+        ("--judges", "mos", "accepted: all"),
+        ("--cache", str(clip()), "accepted: a SQLite file"),
+    ):
+        args = [part for pair in (right | {option: wrong}).items() for part in pair]
+        result = CliRunner().invoke(app, args)
+        assert result.exit_code == 2, result.output
+        assert why in " ".join(result.stderr.replace("│", " ").split()), (option, wrong)
+    assert not (tmp_path / "report").exists()
+
+
 @pytest.mark.full
 def test_a_killed_run_goes_on(data: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "vocable.benchmarks.bench", "--data", str(data), "--no-costs"]
@@ -206,7 +226,7 @@ def test_a_killed_run_goes_on(data: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr  # for the click
     assert _count(kept) == 15
-    results = tables.load(tmp_path / "report")
+    results = table.load(tmp_path / "report")
     assert [row.model for row in results.rows][:2] == ["Ground Truth", "Opus 6 kbit/s"]
     assert (tmp_path / "report" / "index.html").stat().st_size > 50_000
 

@@ -4,9 +4,9 @@ from vocable.benchmarks.baselines.base import Baseline
 from vocable.benchmarks.baselines.codec2 import Codec2
 from vocable.benchmarks.baselines.lossy import AAC, MP3
 from vocable.benchmarks.baselines.lyra import Lyra
-from vocable.benchmarks.baselines.opus import Opus, align
+from vocable.benchmarks.baselines.opus import Opus
 
-__all__ = ["AAC", "KINDS", "MP3", "Baseline", "Codec2", "Lyra", "Opus", "align", "baseline"]
+__all__ = ["AAC", "KINDS", "MP3", "Baseline", "Codec2", "Lyra", "Opus", "baseline"]
 
 KINDS = {
     "opus": "opus:R, R of 0.5 to 512",

@@ -1,6 +1,5 @@
 """Opus, the codec to beat, by libopus through PyAV."""
 
-import torch
 from torch import Tensor
 
 from vocable.benchmarks.baselines import packets as ffmpeg
@@ -52,18 +51,3 @@ class Opus(Baseline):
     def code(self, wav: Tensor) -> Made:
         packets = self.encode(wav)
         return Made(self.decode(packets), packets.bit_rate)
-
-
-def align(reference: Tensor, estimate: Tensor, reach: float = 1.5, steps: int = 16) -> Tensor:
-    """`estimate` (T,) moved by parts of a sample, `reach` samples at most, to fit `reference` (T,) best.
-
-    libopus's delay differs by up to a sample with the mode that it chooses. Neither the ear nor STOI or PESQ
-    notice; a waveform measure does, and would blame the coder for it.
-    """
-    size = 2 * reference.shape[-1]  # room for what moves past an end
-    ours, theirs = torch.fft.rfft(reference.double(), size), torch.fft.rfft(estimate.double(), size)
-    angle = torch.linspace(0, torch.pi, size // 2 + 1, dtype=torch.float64)
-    count = round(reach * steps)
-    moves = [torch.exp(1j * angle * (step / steps)) for step in range(-count, count + 1)]
-    best = max(moves, key=lambda move: float((ours.conj() * theirs * move).real.sum()))
-    return torch.fft.irfft(theirs * best, size)[: estimate.shape[-1]].to(estimate.dtype)
