@@ -93,6 +93,9 @@ def encode(
     codec: CodecName = DEFAULT,
     codebooks: Codebooks = None,
     lm: Annotated[bool, typer.Option("--lm", help="Smaller .ecdc, by a language model; slow.")] = False,
+    pack: Annotated[
+        Literal["bits", "entropy"], typer.Option(help=".voc: entropy is often smaller; slower.")
+    ] = "bits",
 ) -> None:
     """Audio files to token files (.voc), or those of EnCodec (.ecdc) and Descript (.dac)."""
     from vocable.codecs import batch
@@ -101,11 +104,15 @@ def encode(
     pairs = _pairs(inputs, output, files.SUFFIXES)
     if lm and any(target.suffix.lower() != ".ecdc" for _, target in pairs):
         _usage(f"--lm is given for {pairs[0][1]}; accepted: for .ecdc")
+    if pack == "entropy":
+        if any(target.suffix.lower() != ".voc" for _, target in pairs):
+            _usage(f"--pack entropy is given for {pairs[0][1]}; accepted: for .voc")
+        cli_modules.need("pack", "--pack entropy", "constriction")
     model = _load(codec, codebooks)
     coder = _language_model(model) if lm else None
 
     def work(source: Path, target: Path) -> None:
-        files.encode(model, source, target, codebooks, coder)
+        files.encode(model, source, target, codebooks, coder, pack)
 
     raise typer.Exit(int(batch.run(pairs, work, err) > 0))
 
@@ -118,6 +125,7 @@ def decode(
     rate: Annotated[
         Literal["source", "codec"], typer.Option(help="Sample rate: of what was encoded, or the codec's.")
     ] = "source",
+    any_weights: Annotated[bool, typer.Option("--any-weights", help="Also by other weights.")] = False,
 ) -> None:
     """Token files (.voc, .ecdc, .dac) to audio files."""
     import soundfile
@@ -138,7 +146,7 @@ def decode(
             raise ValueError("names no codec; tell it by --codec")
         if name not in models:
             models[name] = load(name)
-        audio.write(target, *files.decode(models[name], held, rate == "source"))
+        audio.write(target, *files.decode(models[name], held, rate == "source", any_weights))
 
     raise typer.Exit(int(batch.run(pairs, work, err) > 0))
 
@@ -148,14 +156,13 @@ def info(name: Annotated[str, typer.Argument(metavar="NAME|FILE", show_default=F
     """What a codec, or a token file, is made of."""
     from vocable.codecs import report
     from vocable.codecs.formats import files
-    from vocable.codecs.tokens import Tokens
 
     if not Path(name).is_file():
         _show(report.codec_rows(_load(name), name))
         return
     try:
         peer = Path(name).suffix.lower() in (".ecdc", ".dac")
-        rows = files.rows(name) if peer else report.file_rows(Tokens.load(name))
+        rows = files.rows(name) if peer else report.file_rows(name)
     except (ValueError, OSError) as error:
         err.print(f"{error}", style="red", markup=False, highlight=False)
         raise typer.Exit(1) from error

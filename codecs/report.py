@@ -1,12 +1,14 @@
 """What the command line says of codecs and tokens: names and values, as text."""
 
 import re
+from pathlib import Path
 
 from torch import Tensor
 
 from vocable.codecs import hub
 from vocable.codecs.codec import Codec
 from vocable.codecs.tokens import Tokens
+from vocable.codecs.voc import TokenReader
 from vocable.codecs.zoo import table
 
 
@@ -40,16 +42,24 @@ def measure_rows(measures: dict[str, float | str]) -> dict[str, str]:
     }
 
 
-def file_rows(tokens: Tokens) -> dict[str, str]:
+def file_rows(path: str | Path) -> dict[str, str]:
     """What a token file holds."""
+    tokens, size = Tokens.load(path), Path(path).stat().st_size
+    with TokenReader(path) as reader:
+        header, chunks = reader.header, len(reader.chunks)
     lengths = [f"{length / tokens.sample_rate:.2f} s" for length in tokens.lengths.tolist()]
     shape = " x ".join(str(size) for size in tokens.codes.shape)
+    coding = {"bits": "bit-packed", "entropy": "entropy-coded"}[header.packing]
+    seconds = int(tokens.lengths.sum()) / tokens.sample_rate
     return {
         "codec": tokens.codec or "(not named)",
+        "weights": tokens.weights or "(not known)",
         "length": ", ".join(lengths),
         "codes": f"{shape} (signals x codebooks x frames)",
         "sample rate": f"{tokens.sample_rate} Hz, encoded from {tokens.source_rate or tokens.sample_rate} Hz",
         **rates(tokens),
+        "coding": f"{coding}, {chunks} chunks of up to {header.chunk_frames} frames",
+        "file": f"{size} bytes, {8 * size / seconds / 1000:.2f} kbit/s with all around the codes",
     }
 
 

@@ -1,6 +1,7 @@
 """Which weights a codec has, told by a hash."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 
 import torch
@@ -27,6 +28,5 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
 
 def check_weights(weights: object) -> None:
     """ValueError unless `weights` is what `fingerprint` gives, or ""."""
-    right = isinstance(weights, str) and len(weights) in (0, 64) and not set(weights) - set("0123456789abcdef")
-    if not right:
+    if not isinstance(weights, str) or not re.fullmatch(r"([0-9a-f]{64})?", weights):
         raise ValueError(f"weights are {weights!r}; accepted: a SHA-256, 64 hexadecimal digits, or ''")

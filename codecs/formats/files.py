@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
@@ -21,8 +22,9 @@ def encode(
     target: str | Path,
     num_codebooks: int | None = None,
     lm: LanguageModel | None = None,
+    pack: Literal["bits", "entropy"] = "bits",
 ) -> None:
-    """Encode the audio file `source` to `target`; `lm` codes an .ecdc file in fewer bytes.
+    """Encode the audio file `source` to `target`; `lm` and `pack` code .ecdc and .voc in fewer bytes.
 
     ValueError where the suffix's format is not one for this codec.
     """
@@ -34,7 +36,7 @@ def encode(
     if suffix == ".ecdc":
         ecdc.write(target, tokens, lm)
     else:
-        tokens.save(target)
+        tokens.save(target, pack)
 
 
 def read(path: str | Path) -> Tokens | DacFile:
@@ -45,7 +47,9 @@ def read(path: str | Path) -> Tokens | DacFile:
     return ecdc.read(path) if suffix == ".ecdc" else Tokens.load(path)
 
 
-def decode(codec: Codec, held: Tokens | DacFile, at_source_rate: bool = True) -> tuple[Tensor, int]:
+def decode(
+    codec: Codec, held: Tokens | DacFile, at_source_rate: bool = True, any_weights: bool = False
+) -> tuple[Tensor, int]:
     """The one signal that a file held, (C, T), and its rate in Hz: of what was encoded, or the codec's."""
     if isinstance(held, DacFile):
         if not at_source_rate:
@@ -55,7 +59,7 @@ def decode(codec: Codec, held: Tokens | DacFile, at_source_rate: bool = True) ->
     if len(held) != 1:
         raise ValueError(f"holds {len(held)} signals; accepted: 1")
     rate = held.source_rate if at_source_rate and held.source_rate else held.sample_rate
-    return codec.decode(held, rate)[0], rate
+    return codec.decode(held, rate, any_weights)[0], rate
 
 
 def rows(path: str | Path) -> dict[str, str]:

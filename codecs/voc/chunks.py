@@ -1,4 +1,4 @@
-"""A chunk of an item: some frames of codes, the scales that begin with them, and where it is the last, its end."""
+"""A chunk of an item: some frames of codes, the scales that begin with them, and of the last, the end."""
 
 import struct
 from typing import NamedTuple, Self
@@ -11,7 +11,8 @@ from vocable.codecs.voc import packing
 from vocable.codecs.voc.entropy import MAX_FRAMES, RESTART, Model
 from vocable.codecs.voc.layout import ENTRY, MAX_SCALES, Header, expect, widths
 
-CODED, FRESH, LAST, SCALED = 1, 2, 4, 8  # flags: entropy-coded; the model restarts; an item's last; has scales
+# flags: entropy-coded; the model restarts before it; an item's last; with scales
+CODED, FRESH, LAST, SCALED = 1, 2, 4, 8
 _HEAD = struct.Struct("<IIHB")  # item, frames, scales, flags
 _END = struct.Struct("<QQ")  # length, source length or 0
 _MOST = 2**48  # samples

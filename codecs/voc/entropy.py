@@ -32,7 +32,7 @@ class Model:
         self.alphabet = max(2, int(self.symbols.max()))
         if books * self.alphabet > _TABLE:
             found = f"{books} codebooks of {self.alphabet} symbols"
-            raise ValueError(f'packing is "entropy" for {found}; accepted: up to {_TABLE} together, or "bits"')
+            raise ValueError(f'packing is "entropy" for {found}; accepted: {_TABLE} in all, or "bits"')
         self.classes = min(self.alphabet, _CELLS // (books * self.alphabet))
         self._books = np.arange(books)
         self.restart()
@@ -82,7 +82,7 @@ class Model:
                     before = frame
                 self._count(symbols[run], classes)
         except AssertionError as error:  # constriction's, of a state that no encoder reaches
-            raise ValueError(f"the codes can't be decoded: {error}; accepted: what an encoder gives") from error
+            raise ValueError(f"no encoder gives these codes: {error}; accepted: those of one") from error
         return symbols
 
     def _contexts(self, symbols: np.ndarray) -> np.ndarray:

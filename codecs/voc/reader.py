@@ -35,18 +35,14 @@ class TokenReader:
 
     def __init__(self, file: str | Path | BinaryIO) -> None:
         self._own = isinstance(file, str | Path)
-        self._file: BinaryIO = Path(file).open("rb") if isinstance(file, str | Path) else file
+        self._file: BinaryIO = open(file, "rb") if isinstance(file, str | Path) else file  # noqa: SIM115
         self._name = str(file) if self._own else getattr(file, "name", "the stream")
-        with self._told():
-            found = self._file.read(len(START))
-            if found.startswith(layout.UNRELEASED):
-                raise ValueError("is of the layout before the release of version 1; accepted: encode it anew")
-            expect("magic and version", found, START)
-            kinds = {layout.HEADER: layout.MAX_HEADER}
-            _, payload, self._crc = layout.read_block(self._file, zlib.crc32(START), kinds)
-            self.header = Header.from_bytes(payload)
-            self._most = chunks.most_bytes(self.header)
-        self._start = len(START) + len(payload) + _AROUND
+        try:
+            self.header, self._crc, self._start = self._begin()
+        except BaseException:
+            self.close()
+            raise
+        self._most = chunks.most_bytes(self.header)
         self._streamed = False
 
     def __iter__(self) -> Iterator[Chunk]:
@@ -86,7 +82,7 @@ class TokenReader:
             first, last = self._span(start, stop, end.length, int(ends[-1]))
             whole = (first, last) == (0, int(ends[-1]))
             if not whole and (index["flags"][mine] & SCALED).any():
-                raise ValueError(f"item {item} has scales, of segments; accepted: start=0, stop=None, the whole")
+                raise ValueError(f"item {item} has scales, of segments; accepted: start=0, stop=None")
             near, far = np.searchsorted(ends, [first, last - 1], "right")
             wanted = range(0, len(mine)) if whole else range(int(near), int(far) + 1)
             blocks = self._decode([int(mine[i]) for i in wanted])
@@ -111,6 +107,17 @@ class TokenReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _begin(self) -> tuple[Header, int, int]:
+        """The header, and the checksum and place where the first block after it begins."""
+        with self._told():
+            found = self._file.read(len(START))
+            if found.startswith(layout.UNRELEASED):
+                raise ValueError("is of the layout before the release of version 1; accepted: encode it anew")
+            expect("magic and version", found, START)
+            kinds = {layout.HEADER: layout.MAX_HEADER}
+            _, payload, crc = layout.read_block(self._file, zlib.crc32(START), kinds)
+            return Header.from_bytes(payload), crc, len(START) + len(payload) + _AROUND
 
     def _span(self, start: float, stop: float | None, length: int, frames: int) -> tuple[int, int]:
         """The frames from and to which the seconds reach."""

@@ -39,7 +39,7 @@ class TokenWriter:
         self.header = header
         self._coder = ChunkCoder(header)  # before the file is made: an extra may be missing
         self._own = isinstance(file, str | Path)
-        self._file: BinaryIO = Path(file).open("wb") if isinstance(file, str | Path) else file
+        self._file: BinaryIO = open(file, "wb") if isinstance(file, str | Path) else file  # noqa: SIM115
         self._items: list[_Item] = []
         self._index, self._crc, self._size = bytearray(), zlib.crc32(layout.START), 0
         self._put(layout.START)
