@@ -5,6 +5,7 @@ import math
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from vocable.benchmarks.subjects import Subject
 from vocable.benchmarks.utterances import Recording
 
 MADE = "made 1"  # the step of making audio; another number where the protocol around codecs changes
+DIED = "the process died over it, as when memory runs out"
 BROKEN = (ValueError, OSError, RuntimeError)  # what a codec or a judge raises for what it can't take
 
 
@@ -62,10 +64,7 @@ def run(
     processes: int,
     console: Console,
 ) -> None:
-    """Put into `store` what it lacks of these codecs, recordings (by key) and judges.
-
-    RuntimeError where a process dies, as when memory runs out; what is in the store by then stays there.
-    """
+    """Put into `store` what it lacks of these codecs, recordings (by key) and judges."""
     steps = {judge.name: step(judge) for judge in judges}
     tasks: list[tuple[Plan, str, Task]] = []
     for plan in plans:
@@ -124,15 +123,31 @@ def work(task: Task) -> Outcome:
 
 def _each(tasks: Sequence[Task], processes: int) -> Iterator[tuple[int, Outcome]]:
     """The outcome of each task by its index, in the order in which they are done."""
-    if processes == 1 or len(tasks) < 2:
+    if processes == 1:
         yield from ((i, work(task)) for i, task in enumerate(tasks))
         return
+    waiting = dict(enumerate(tasks))
+    while waiting:
+        for i, outcome in _pooled(waiting, processes):
+            del waiting[i]
+            yield i, outcome
+        if waiting and processes == 1:  # in their order: it was the first of them
+            i = next(iter(waiting))
+            del waiting[i]
+            yield i, Outcome({"failed": DIED, "lasting": False}, None, {})
+        processes = 1  # a process died: one at a time it is known over what
+
+
+def _pooled(tasks: dict[int, Task], processes: int) -> Iterator[tuple[int, Outcome]]:
+    """The same in processes; where one of them dies, of those alone that were done before."""
     # spawn: a fork would carry torch's locks along
     pool = ProcessPoolExecutor(processes, get_context("spawn"), _start)
     try:
-        futures: dict[Future[Outcome], int] = {pool.submit(work, task): i for i, task in enumerate(tasks)}
+        futures: dict[Future[Outcome], int] = {pool.submit(work, task): i for i, task in tasks.items()}
         for future in as_completed(futures):
-            yield futures.pop(future), future.result()
+            index = futures.pop(future)
+            if not isinstance(future.exception(), BrokenProcessPool):
+                yield index, future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -162,6 +162,32 @@ def test_a_codec_that_fails_is_listed_and_tried_again_if_that_may_help(
     assert again == ["a.flac"]
 
 
+DEADLY = """
+import os
+class Deadly:
+    sample_rate, codebook_sizes, identity = 16_000, (2,), "deadly"
+    def encode(self, wav):
+        if wav.shape[-1] == 48_000:
+            os.kill(os.getpid(), 9)
+        return (wav > 0).long()
+    def decode(self, tokens):
+        return tokens * 0.2 - 0.1
+"""
+
+
+def test_a_recording_that_kills_its_process_is_listed_and_the_others_are_done(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deadly_codec.py").write_text(DEADLY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    deadly, found = plan("deadly_codec:Deadly"), recordings(data)
+    with Store(":memory:") as store:
+        run.run([deadly], found, [], store, 2, QUIET)
+        row, _, failures = summary.summarise(deadly, found, [], store)
+    assert [(Path(failure.path).name, failure.reason) for failure in failures] == [("a.flac", run.DIED)]
+    assert row.cells["kbit/s"].files == 2
+
+
 def test_every_judge_has_its_own_columns_and_name() -> None:
     columns = [column.name for kind in JUDGES for column in kind.columns]
     names = [kind.name for kind in JUDGES]
