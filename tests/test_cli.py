@@ -182,6 +182,24 @@ def test_recipes_get_their_arguments(recipe: str, monkeypatch: pytest.MonkeyPatc
     assert len(calls) == 1
 
 
+def test_benchmarks_get_their_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pesq")
+    pytest.importorskip("jiwer")
+    pytest.importorskip("scipy")
+    calls: list[list[str]] = []
+    monkeypatch.setattr("os.execv", lambda _, args: calls.append(args[2:]))
+    vocable("bench", "--data", "x", "--codecs", "a,b")
+    vocable("bench", "--data", "x", "--speech-tokens", "--codec", "a")
+    vocable("compare", "report", "a", "b")
+    assert calls == [
+        ["vocable.benchmarks.bench", "--data", "x", "--codecs", "a,b"],
+        ["vocable.benchmarks.speech_tokens", "--data", "x", "--codec", "a"],
+        ["vocable.benchmarks.compare", "report", "a", "b"],
+    ]
+    monkeypatch.setitem(sys.modules, "pesq", None)
+    assert "pip install 'vocable[bench]'" in vocable("bench", "--data", "x").stderr
+
+
 def test_help_needs_no_extra() -> None:
     code = (
         "import sys\nfrom typer.testing import CliRunner\nfrom vocable.codecs.cli import app\n"
