@@ -77,6 +77,7 @@ def test_perfection_gets_full_marks_and_failures_are_counted(data: Path) -> None
     assert all(Path(score.path).name != "c.flac" for score in scores if score.column == "STOI")
 
 
+@pytest.mark.full
 def test_processes_and_one_process_find_the_same(data: Path) -> None:
     plans = [plan("opus:6"), plan("opus:24")]
     with Store(":memory:") as one, Store(":memory:") as two:
