@@ -168,14 +168,18 @@ class Tokens:
         """
         from vocable.codecs.voc import files
 
-        files.save(path, self, packing)
+        files.save(path, vars(self), packing)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Tokens":
+    def load(cls, path: str | Path) -> Self:
         """Read a token file, to the CPU; ValueError where it is damaged, truncated or not one."""
         from vocable.codecs.voc import files
 
-        return files.load(path)
+        fields = files.load(path)
+        try:
+            return cls(**fields)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
 
 
 def as_tokens(

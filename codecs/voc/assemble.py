@@ -1,18 +1,19 @@
 """The chunks of a token file put together to a batch of tokens."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vocable.codecs.tokens import Tokens
 from vocable.codecs.voc.chunks import Chunk
 from vocable.codecs.voc.layout import Header
 
 _PADDED = 2**24  # codes of an uneven batch with its padding that any file may ask for
 
 
-def assemble(items: list[list[Chunk]], header: Header) -> Tokens:
-    """The batch of these items, each its chunks, the last of which has a length.
+def assemble(items: list[list[Chunk]], header: Header) -> dict[str, Any]:
+    """The fields of the `Tokens` of these items, each its chunks, the last of which has a length.
 
     ValueError for no items, and a batch so uneven that its padding would take all memory.
     """
@@ -23,19 +24,19 @@ def assemble(items: list[list[Chunk]], header: Header) -> Tokens:
     least = [-(-length // header.hop_length) for length in lengths]
     scales = [torch.cat([chunk.scales for chunk in item]) for item in items]
     sources = [item[-1].source_length or 0 for item in items]
-    return Tokens(
-        _stack([torch.cat([chunk.codes for chunk in item], 1) for item in items]),
-        torch.tensor(lengths),
-        sample_rate=header.sample_rate,
-        hop_length=header.hop_length,
-        codebook_sizes=header.codebook_sizes,
-        codec=header.codec,
-        weights=header.weights,
-        source_rate=header.source_rate,
-        source_lengths=torch.tensor(sources) if header.source_rate else None,
-        frame_counts=None if counts == least else torch.tensor(counts),
-        scales=_stack(scales) if any(len(row) for row in scales) else None,
-    )
+    return {
+        "codes": _stack([torch.cat([chunk.codes for chunk in item], 1) for item in items]),
+        "lengths": torch.tensor(lengths),
+        "sample_rate": header.sample_rate,
+        "hop_length": header.hop_length,
+        "codebook_sizes": header.codebook_sizes,
+        "codec": header.codec,
+        "weights": header.weights,
+        "source_rate": header.source_rate,
+        "source_lengths": torch.tensor(sources) if header.source_rate else None,
+        "frame_counts": None if counts == least else torch.tensor(counts),
+        "scales": _stack(scales) if any(len(row) for row in scales) else None,
+    }
 
 
 def _stack(items: list[Tensor]) -> Tensor:

@@ -20,6 +20,7 @@ HEADER, CHUNK, INDEX = b"H", b"C", b"I"
 END = b"VOC\x1a"
 TRAILER = struct.Struct("<Q4s")  # where the index begins, END
 BLOCK, CRC = struct.Struct("<cI"), struct.Struct("<I")
+AROUND = BLOCK.size + CRC.size  # bytes of a block beside its payload
 ENTRY = np.dtype([("size", "<u4"), ("item", "<u4"), ("frames", "<u4"), ("flags", "u1")])  # of the index
 _FIXED = struct.Struct("<BHHIIII32s")
 MAX_HEADER = _FIXED.size + 2**16 + 8 * 2**16
@@ -129,15 +130,21 @@ def read_block(file: BinaryIO, crc: int, limits: dict[bytes, int]) -> tuple[byte
     return kind, payload, crc
 
 
-def read_exactly(file: BinaryIO, size: int) -> bytes:
-    """`size` bytes, also from a raw pipe, which gives what it has; ValueError where the file ends."""
+def read_up_to(file: BinaryIO, size: int) -> bytes:
+    """`size` bytes, fewer only where the file ends: a raw pipe gives what it has, then more."""
     parts, missing = [], size
     while missing and (part := file.read(missing)):
         parts.append(part)
         missing -= len(part)
-    if missing:
-        raise ValueError(f"it ends {missing} bytes too early; accepted: a whole file, to its index")
     return b"".join(parts)
+
+
+def read_exactly(file: BinaryIO, size: int) -> bytes:
+    """`size` bytes; ValueError where the file ends before."""
+    found = read_up_to(file, size)
+    if len(found) < size:
+        raise ValueError(f"it ends {size - len(found)} bytes too early; accepted: a whole file, to its index")
+    return found
 
 
 def expect(what: str, found: object, accepted: object) -> None:

@@ -1,7 +1,6 @@
 """Token files as they are read: chunk by chunk, also from a pipe, or some seconds of an item by seeking."""
 
 import math
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +15,9 @@ import numpy as np
 from vocable.codecs.tokens import Tokens
 from vocable.codecs.voc import chunks, layout
 from vocable.codecs.voc.assemble import assemble
-from vocable.codecs.voc.chunks import FRESH, SCALED, Block, Chunk, ChunkCoder, End
-from vocable.codecs.voc.layout import BLOCK, CRC, END, ENTRY, START, TRAILER, Header, expect
-
-_AROUND = BLOCK.size + CRC.size  # bytes of a block beside its payload
+from vocable.codecs.voc.chunks import SCALED, Block, Chunk, ChunkCoder, End
+from vocable.codecs.voc.index import Index
+from vocable.codecs.voc.layout import AROUND, END, START, TRAILER, Header, expect
 
 
 class TokenReader:
@@ -73,27 +71,26 @@ class TokenReader:
         scales can only be read whole. ValueError for seconds past the item's end, and a file that can't seek.
         """
         with self._told():
-            index = self._index[0]
-            mine = np.flatnonzero(index["item"] == item)
-            if not len(mine):
-                raise ValueError(f"item is {item!r}; accepted: 0 to {int(index['item'].max(initial=0))}")
-            ends = np.cumsum(index["frames"][mine], dtype=np.int64)
-            end = self._end(int(mine[-1]), int(ends[-1]))
-            first, last = self._span(start, stop, end.length, int(ends[-1]))
-            whole = (first, last) == (0, int(ends[-1]))
-            if not whole and (index["flags"][mine] & SCALED).any():
+            index = self._index
+            mine = index.of(item)
+            ends = np.cumsum(index.entries["frames"][mine], dtype=np.int64)
+            frames = int(ends[-1])
+            end = index.end(int(mine[-1]), frames)
+            first, last = self._span(start, stop, end.length, frames)
+            whole = (first, last) == (0, frames)
+            if not whole and (index.entries["flags"][mine] & SCALED).any():
                 raise ValueError(f"item {item} has scales, of segments; accepted: start=0, stop=None")
-            near, far = np.searchsorted(ends, [first, last - 1], "right")
-            wanted = range(0, len(mine)) if whole else range(int(near), int(far) + 1)
-            blocks = self._decode([int(mine[i]) for i in wanted])
-            base = int(ends[wanted[0]]) - len(blocks[0].codes)
+            near, far = np.searchsorted(ends, [first, last - 1], "right").tolist()
+            near, far = (0, len(mine) - 1) if whole else (near, far)
+            blocks = index.decode(mine[near : far + 1].tolist())
+            base = int(ends[near]) - len(blocks[0].codes)
             codes = np.concatenate([block.codes for block in blocks])[first - base : last - base]
             hop = self.header.hop_length
             length = min(end.length, last * hop) - first * hop
             scales = np.concatenate([block.scales for block in blocks])
             header = self.header if whole else replace(self.header, source_rate=None)
             cut = Block(item, codes, scales, End(length, end.source_length if whole else None))
-            return assemble([[Chunk.of(cut, first)]], header)
+            return Tokens(**assemble([[Chunk.of(cut, first)]], header))
 
     def close(self) -> None:
         """Close the file where this opened it."""
@@ -111,13 +108,13 @@ class TokenReader:
     def _begin(self) -> tuple[Header, int, int]:
         """The header, and the checksum and place where the first block after it begins."""
         with self._told():
-            found = self._file.read(len(START))
+            found = layout.read_up_to(self._file, len(START))
             if found.startswith(layout.UNRELEASED):
                 raise ValueError("is of the layout before the release of version 1; accepted: encode it anew")
             expect("magic and version", found, START)
             kinds = {layout.HEADER: layout.MAX_HEADER}
             _, payload, crc = layout.read_block(self._file, zlib.crc32(START), kinds)
-            return Header.from_bytes(payload), crc, len(START) + len(payload) + _AROUND
+            return Header.from_bytes(payload), crc, len(START) + len(payload) + AROUND
 
     def _span(self, start: float, stop: float | None, length: int, frames: int) -> tuple[int, int]:
         """The frames from and to which the seconds reach."""
@@ -131,15 +128,16 @@ class TokenReader:
 
     def _blocks(self) -> Iterator[Block]:
         """The chunks from the first to the last, then the index checked against them."""
-        coder, crc, offset, seen = ChunkCoder(self.header), self._crc, self._start, bytearray()
+        crc, offset, seen = self._crc, self._start, bytearray()
         with self._told():
-            if self._streamed and not self._file.seekable():
+            seekable = self._file.seekable()
+            if self._streamed and not seekable:
                 raise ValueError("it was read before and can't seek; accepted: one iteration")
-            if self._streamed:
-                self._file.seek(self._start)
-            self._streamed = True
+            self._streamed, coder = True, ChunkCoder(self.header)
         while True:
             with self._told():
+                if seekable:  # another reading may have been between
+                    self._file.seek(offset)
                 kinds = {layout.CHUNK: self._most, layout.INDEX: len(seen)}
                 kind, payload, crc = layout.read_block(self._file, crc, kinds)
                 if kind == layout.INDEX:
@@ -150,7 +148,7 @@ class TokenReader:
                         expect("what follows the trailer", self._file.read(1), b"")
                     return
                 block = coder.decode(payload)
-            offset += len(payload) + _AROUND
+            offset += len(payload) + AROUND
             seen += chunks.entry(payload)
             yield block
 
@@ -158,55 +156,11 @@ class TokenReader:
     def chunks(self) -> np.ndarray:
         """The index, one row a chunk: size in bytes, item, frames, flags (docs/voc-format.md)."""
         with self._told():
-            return self._index[0]
+            return self._index.entries
 
     @cached_property
-    def _index(self) -> tuple[np.ndarray, np.ndarray]:
-        """The index and where each chunk's block begins."""
-        if not self._file.seekable():
-            raise ValueError("the file can't seek; accepted: one that can, or to iterate over the reader")
-        size = self._file.seek(-TRAILER.size, os.SEEK_END) + TRAILER.size
-        start, end = TRAILER.unpack(layout.read_exactly(self._file, TRAILER.size))
-        expect("trailer", end, END)
-        if not self._start <= start <= size - TRAILER.size - _AROUND:
-            raise ValueError(f"the index begins at {start}; accepted: {self._start} to {size}")
-        entries = np.frombuffer(self._payload(start, layout.INDEX, size), ENTRY)
-        offsets = self._start + np.cumsum(entries["size"].astype(np.int64) + _AROUND)
-        expect("end of the chunks", int(offsets[-1]) if len(offsets) else self._start, start)
-        return entries, np.concatenate([[self._start], offsets[:-1]])
-
-    def _payload(self, offset: int, kind: bytes, most: int) -> bytes:
-        """The payload of the block at `offset`, whose checksum goes on from that of the block before."""
-        self._file.seek(offset - CRC.size)
-        crc = CRC.unpack(layout.read_exactly(self._file, CRC.size))[0]
-        return layout.read_block(self._file, crc, {kind: most})[1]
-
-    def _chunk(self, number: int) -> bytes:
-        entries, offsets = self._index
-        payload = self._payload(int(offsets[number]), layout.CHUNK, self._most)
-        expect(f"chunk {number}", chunks.entry(payload), entries[number].tobytes())
-        return payload
-
-    def _end(self, last: int, frames: int) -> End:
-        """The end of an item, from its last chunk."""
-        end = chunks.split(self._chunk(last))[0]
-        if end is None:
-            raise ValueError(f"chunk {last} has no length; accepted: an item's last one has")
-        chunks.check_end(end, frames, self.header)
-        return end
-
-    def _decode(self, wanted: list[int]) -> list[Block]:
-        """The chunks of these numbers, which rise."""
-        coder, found = ChunkCoder(self.header), []
-        numbers, kept = wanted, set(wanted)
-        if self.header.packing == "entropy":
-            fresh = np.flatnonzero(self._index[0]["flags"][: wanted[0] + 1] & FRESH)
-            numbers = range(int(fresh[-1]) if len(fresh) else 0, wanted[-1] + 1)
-        for number in numbers:
-            block = coder.decode(self._chunk(number))
-            if number in kept:
-                found.append(block)
-        return found
+    def _index(self) -> Index:
+        return Index(self._file, self.header, self._start)
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -41,6 +41,7 @@ class TokenWriter:
         self._own = isinstance(file, str | Path)
         self._file: BinaryIO = open(file, "wb") if isinstance(file, str | Path) else file  # noqa: SIM115
         self._items: list[_Item] = []
+        self._begun = 0  # of the items, those with a chunk in the file
         self._index, self._crc, self._size = bytearray(), zlib.crc32(layout.START), 0
         self._put(layout.START)
         self._block(layout.HEADER, header.to_bytes())
@@ -120,6 +121,9 @@ class TokenWriter:
         return self._items[item]
 
     def _chunk(self, item: int, end: End | None) -> None:
+        for earlier in range(self._begun, item):  # a reader knows items by the order of their first chunks
+            self._chunk(earlier, None)
+        self._begun = max(self._begun, item + 1)
         held = self._items[item]
         codes, scales = held.codes, held.scales[: layout.MAX_SCALES]
         payload = self._coder.encode(item, codes, scales, end)
