@@ -1,5 +1,6 @@
 """The command line: what it prints, what it writes, and its exit codes."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -80,11 +81,30 @@ def test_encode_info_decode(folder: str, speech: Path, tmp_path: Path) -> None:
     assert shown.exit_code == 0
     for text in ("0.50 s", "1 x 2 x 800", "16000 Hz, encoded from 8000 Hz", "12.80 kbit/s", "(not named)"):
         assert text in shown.stdout
+    coded = tmp_path / "coded.voc"
+    assert vocable("encode", speech, "-o", coded, "--codec", folder, "--pack", "entropy").exit_code == 0
+    shown = vocable("info", coded).stdout
+    assert "entropy-coded, 1 chunks of up to 2730 frames" in shown
+    assert Tokens.load(voc).weights in shown
     assert vocable("decode", voc, "-o", wav, "--codec", folder).exit_code == 0
     assert read(wav)[0].shape == (1, 4000)
     assert soundfile.info(wav).samplerate == 8000
     assert vocable("decode", voc, "-o", wav, "--codec", folder, "--rate", "codec").exit_code == 0
     assert (soundfile.info(wav).samplerate, soundfile.info(wav).frames) == (16000, 8000)
+
+
+def test_other_weights_only_when_asked(folder: str, codec: Codec, speech: Path, tmp_path: Path) -> None:
+    voc, other = tmp_path / "a.voc", tmp_path / "other"
+    vocable("encode", speech, "-o", voc, "--codec", folder)
+    with torch.no_grad():
+        next(iter(codec.decoder.parameters())).add_(1)
+    save(codec, json.loads((Path(folder) / "config.json").read_text()), other)
+    refused = vocable("decode", voc, "-o", tmp_path / "b.wav", "--codec", other)
+    assert refused.exit_code == 1
+    assert "tokens were made with the weights" in refused.stderr
+    assert not (tmp_path / "b.wav").exists()
+    decoded = vocable("decode", voc, "-o", tmp_path / "b.wav", "--codec", other, "--any-weights")
+    assert decoded.exit_code == 0
 
 
 def test_a_file_that_fails_does_not_stop_the_others(folder: str, speech: Path, tmp_path: Path) -> None:

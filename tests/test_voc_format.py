@@ -11,7 +11,7 @@ import torch
 
 from vocable.codecs import Tokens
 from vocable.codecs.voc import Header, TokenReader, TokenWriter
-from vocable.codecs.voc.entropy import RUN, TOTAL, Model
+from vocable.codecs.voc.entropy import RUN, TOTAL, Model, _times
 
 pytest.importorskip("constriction")
 HERE = Path(__file__).parent
@@ -75,7 +75,7 @@ def test_weights_are_integers_that_sum_up_to_the_total_at_any_count() -> None:
     model.totals[:] = model.pairs.sum(-1)
     classes, exponents = np.array([[0, 1, 0], [1, 0, 1]]), np.array([0, 9, 15])
     shares = model._shares()
-    weights = model._weights(classes, shares, exponents)
+    weights = model._weights(classes, _times(shares, exponents), exponents)
     assert (weights >= 0).all()
     assert (weights.sum(-1) == TOTAL - model.alphabet).all()
     for n, k, s in ((0, 0, 5), (1, 1, 4000), (0, 2, 2), (1, 2, 4095)):

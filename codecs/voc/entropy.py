@@ -12,9 +12,10 @@ import numpy as np
 
 TOTAL = 2**24  # what the weights of all symbols sum up to
 RUN = 128  # frames that are coded before the counts are brought up to date
-RESTART = 2**15  # frames after which a writer restarts the model, so that a reader may begin there
+RESTART = 2**16  # frames after which a writer restarts the model, so that a reader may begin there
 MAX_FRAMES = 2**18  # between restarts: up to here all numbers stay below 2^53
-_CELLS, _TABLE, _ROWS = 2**24, 2**20, 2**20
+_CELLS, _TABLE = 2**24, 2**20
+_ROWS = 2**17  # weights at a time: they stay in the cache
 _SYMBOL_BITS = 12
 
 
@@ -57,10 +58,11 @@ class Model:
             part, classes = symbols[run], contexts[run]
             shares = self._shares()
             exponents = self._best(part, classes, shares)
+            prior = _times(shares, exponents)
             coder.encode(exponents.astype(np.int32), self._uniform())
             step = max(1, _ROWS // shares.size)
             for i in range(0, len(part), step):
-                rows = self._weights(classes[i : i + step], shares, exponents)
+                rows = self._weights(classes[i : i + step], prior, exponents)
                 flat = part[i : i + step].reshape(-1).astype(np.int32)
                 coder.encode(flat, self._family(), rows.reshape(len(flat), -1))
             self._count(part, classes)
@@ -75,10 +77,11 @@ class Model:
             for run in _runs(frames):
                 shares = self._shares()
                 exponents = coder.decode(self._uniform(), len(self.symbols))
+                prior = _times(shares, exponents)
                 classes = np.empty_like(symbols[run])
                 for i, frame in enumerate(symbols[run]):
                     classes[i] = before * self.classes // self.alphabet
-                    frame[:] = coder.decode(self._family(), self._weights(classes[i], shares, exponents))
+                    frame[:] = coder.decode(self._family(), self._weights(classes[i], prior, exponents))
                     before = frame
                 self._count(symbols[run], classes)
         except AssertionError as error:  # constriction's, of a state that no encoder reaches
@@ -95,13 +98,13 @@ class Model:
         counts = self.single + (np.arange(self.alphabet) < self.symbols[:, None])
         return counts * (TOTAL - self.alphabet) // (self.frames + self.symbols[:, None])
 
-    def _weights(self, classes: np.ndarray, shares: np.ndarray, exponents: np.ndarray) -> np.ndarray:
-        """Weights (..., K, A) in contexts (..., K), float64 of integers that sum up to TOTAL - A.
+    def _weights(self, classes: np.ndarray, prior: np.ndarray, exponents: np.ndarray) -> np.ndarray:
+        """Weights (..., K, A) in contexts (..., K), integers as float64, whose sum is TOTAL - A.
 
+        prior: the shares times 2^exponents.
         constriction adds 1 to each. Sums and products are below 2^53 and quotients 29 bits short of it, so
         that this division, rounded down, is the integer one on any machine, and faster.
         """
-        prior = np.ldexp(shares.astype(np.float64), exponents[:, None])
         counts = self.pairs[self._books, classes] * float(TOTAL - self.alphabet) + prior
         totals = self.totals[self._books, classes] + 2.0**exponents
         weights = np.floor(counts / totals[..., None])
@@ -128,6 +131,11 @@ class Model:
 
     def _family(self) -> Any:
         return self.coder.stream.model.Categorical(perfect=False)
+
+
+def _times(shares: np.ndarray, exponents: np.ndarray) -> np.ndarray:
+    """Shares (K, A) times 2^exponents (K,), exactly, in float64."""
+    return np.ldexp(shares.astype(np.float64), exponents[:, None])
 
 
 def _runs(frames: int) -> list[slice]:
