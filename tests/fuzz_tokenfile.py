@@ -9,6 +9,8 @@ import struct
 import sys
 import zlib
 from contextlib import suppress
+from importlib import import_module
+from typing import Any
 
 START = b"\x89VOC\r\n\x1a\n\x01"
 CODES_A_BYTE = 16  # the most that an entropy-coded byte stands for
@@ -59,8 +61,7 @@ def check(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    import atheris
-
+    atheris: Any = import_module("atheris")
     with atheris.instrument_imports(include=["vocable.codecs.voc"]):
         import vocable.codecs.voc.files  # noqa: F401
 

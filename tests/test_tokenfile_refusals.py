@@ -3,6 +3,7 @@
 import io
 import runpy
 import struct
+import sys
 import tracemalloc
 import zipfile
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from vocable.codecs import Tokens
-from vocable.codecs.voc import Header, TokenReader, TokenWriter
+from vocable.codecs.voc import Header, TokenReader, TokenWriter, entropy
 
 pytest.importorskip("constriction")
 FUZZ = runpy.run_path(str(Path(__file__).parent / "fuzz_tokenfile.py"))
@@ -138,6 +139,21 @@ def test_a_small_file_takes_little_memory(tmp_path: Path) -> None:
         Tokens.load(tmp_path / "a.voc")
     assert tracemalloc.get_traced_memory()[1] < 2**24
     tracemalloc.stop()
+
+
+def test_without_the_extra_files_are_packed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tokens = Tokens.load(ASSETS / "entropy.voc")
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    entropy._constriction.cache_clear()
+    tokens.save(tmp_path / "a.voc")
+    assert torch.equal(Tokens.load(tmp_path / "a.voc").codes, tokens.codes)
+    for work in (
+        lambda: tokens.save(tmp_path / "b.voc", "entropy"),
+        lambda: Tokens.load(ASSETS / "entropy.voc"),
+    ):
+        with pytest.raises(ValueError, match=r"needs constriction; accepted: pip install 'vocable\[pack\]'"):
+            work()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.voc"]
 
 
 def test_corpus_of_the_fuzzer() -> None:

@@ -2,12 +2,13 @@
 
 import struct
 import zlib
+from typing import Any
 
 
 def read_voc(data: bytes) -> dict:
     """The header's fields, and each item's codes (a list of frames), scales, length and source length."""
     assert data[:9] == b"\x89VOC\r\n\x1a\n\x01"
-    at, hashed, blocks = 9, data[:9], []
+    at, begin, hashed, blocks = 9, 9, data[:9], []
     while not blocks or blocks[-1][0] != b"I":
         kind, size = struct.unpack_from("<cI", data, at)
         blocks.append((kind, data[at + 5 : at + 5 + size]))
@@ -53,7 +54,7 @@ def _header(payload: bytes) -> dict:
         "source_rate",
         "weights",
     )
-    fields = dict(zip(names, struct.unpack_from("<BHHIIII32s", payload), strict=True))
+    fields: dict[str, Any] = dict(zip(names, struct.unpack_from("<BHHIIII32s", payload), strict=True))
     end = 53 + fields.pop("name")
     sizes = struct.unpack_from(f"<{fields.pop('books')}Q", payload, end)
     return fields | {"codec": payload[53:end].decode(), "codebook_sizes": sizes}
