@@ -95,7 +95,7 @@ def save(folder: Path, results: Results) -> None:
     fields = ("value", "low", "high", "files")
     rows: list[dict[str, Any]] = []
     for row in results.rows:
-        line = dict(zip(("Model", *TOKENS), (row.model, *token_cells(row)), strict=True))
+        line: dict[str, Any] = {"Model": row.model, **dict(zip(TOKENS, token_cells(row), strict=True))}
         for name in names:
             cell = row.cells.get(name)
             line |= {f"{name} {part}".removesuffix(" value"): getattr(cell, part, "") for part in fields}
