@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from vocable.codecs.backbones.conv import Conv1d, Sequential, State, Stateful, refuse_state
 from vocable.codecs.backbones.dac import downsampling, residual_unit, upsampling
 from vocable.codecs.backbones.depthwise import DepthwiseConv1d
+from vocable.codecs.backbones.noise import gaussian
 from vocable.codecs.backbones.rope import rotary, rotate_halves
 from vocable.codecs.backbones.snake import Snake
 
@@ -50,8 +51,8 @@ class WindowAttention(nn.Module):
 class Noise(nn.Module):
     """x (B, C, T) plus noise, which is one signal for all channels, scaled by a linear map of x.
 
-    seed: outside of training every call draws the same noise from it, one for all items of a batch, on any
-    device. None: from torch's global generator, one for each item, as in training.
+    seed: outside of training the noise is a function of it and of the sample's position, one for all items of
+    a batch, on any device. None: from torch's global generator, one for each item, as in training.
     """
 
     def __init__(self, dim: int, seed: int | None = 0) -> None:
@@ -65,8 +66,7 @@ class Noise(nn.Module):
     def _draw(self, x: Tensor) -> Tensor:
         if self.training or self.seed is None:
             return torch.randn(len(x), 1, x.shape[-1], device=x.device, dtype=x.dtype)
-        generator = torch.Generator().manual_seed(self.seed)
-        return torch.randn(1, 1, x.shape[-1], generator=generator).to(x)
+        return gaussian(torch.arange(x.shape[-1], device=x.device), self.seed)[None, None].to(x.dtype)
 
 
 def depthwise_units(dim: int) -> list[nn.Module]:
