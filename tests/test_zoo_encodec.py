@@ -211,9 +211,11 @@ def test_saved_and_loaded_gives_the_same(case: Case, tmp_path: Any) -> None:
     once = codecs.load(tmp_path)
     codecs.save(once, case.config, tmp_path / "again")
     tokens = case.codec.encode(wav)
-    for other in (once, codecs.load(tmp_path / "again")):
+    # what was loaded has its weight norm folded, and is then saved with other tensors than it was read from
+    for other, refolded in ((once, False), (codecs.load(tmp_path / "again"), True)):
         assert torch.equal(other.encode(wav).codes, tokens.codes)
-        torch.testing.assert_close(other.decode(tokens), case.codec.decode(tokens), rtol=0, atol=1e-5)
+        back = other.decode(tokens, any_weights=refolded)
+        torch.testing.assert_close(back, case.codec.decode(tokens), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", BUILDS)
