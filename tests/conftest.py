@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vocable.benchmarks import small
 from vocable.codecs import Codec
 from vocable.codecs.audio import read, resample
 from vocable.codecs.build import build
@@ -39,6 +40,21 @@ def node() -> dict[str, Any]:
 def codec(node: dict[str, Any]) -> Codec:
     torch.manual_seed(0)
     return build(node).eval()
+
+
+@pytest.fixture(scope="session")
+def small_codec() -> Callable[[str], Codec]:
+    """`small_codec(name)`, name of `small.NAMES`: a codec of the zoo at reduced size, one for all tests."""
+    made: dict[str, Codec] = {}
+
+    def of(name: str) -> Codec:
+        if name in small.NEEDS_TRANSFORMERS:
+            pytest.importorskip("transformers")
+        if name not in made:
+            made[name] = small.small_codec(name)
+        return made[name]
+
+    return of
 
 
 @pytest.fixture(scope="session")
