@@ -11,8 +11,8 @@ from vocable.codecs.backbones.bigcodec import BigCodecDecoder, BigCodecEncoder
 from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, Sequential, State, Stateful
 from vocable.codecs.backbones.dac import DACDecoder, DACEncoder
 from vocable.codecs.backbones.lstm import LSTM
+from vocable.codecs.backbones.resnet import ResnetBlock
 from vocable.codecs.backbones.seanet import Layers, SEANetDecoder, SEANetEncoder
-from vocable.codecs.backbones.snac import WindowAttention
 from vocable.codecs.backbones.tiles import in_tiles
 
 
@@ -77,7 +77,7 @@ def test_layers_that_look_ahead_lose_nothing_between_tiles(name: str, length: in
     [
         Conv1d(64, 64, 3, norm=torch.nn.GroupNorm(1, 64)),
         ConvTranspose1d(64, 64, 4, 2, norm=torch.nn.GroupNorm(1, 64)),
-        Sequential(Conv1d(64, 64, 3), WindowAttention(64)),
+        Sequential(Conv1d(64, 64, 3), ResnetBlock(64)),
         Sequential(Conv1d(64, 64, 3), LSTM(64, 1, bidirectional=True)),
     ],
 )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocable.codecs.backbones.conv import State
-from vocable.codecs.backbones.lookahead import advance
+from vocable.codecs.backbones.lookahead import advance, within
 from vocable.codecs.backbones.snake import SnakeBeta
 
 TAPS = 12
@@ -66,13 +66,7 @@ class AntiAliasedSnake(nn.Module):
 
 @advance.register
 def _(layer: AntiAliasedSnake, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
-    """The last outputs of a piece are taken from the next, in which their inputs are all there."""
-    kept, done = (x[..., :0], 0) if state is None else state
-    x = torch.cat([kept, x], -1)
-    known = x.shape[-1] if final else max(done, x.shape[-1] - REACH)
-    out = layer(x)[..., done:known] if known > done else x[..., :0]
-    start = max(0, known - REACH)
-    return out, (x[..., start:], known - start)
+    return within(layer, REACH, x, state, final)
 
 
 _EVEN, _ODD = low_pass()[::2], low_pass()[1::2]

@@ -17,6 +17,7 @@ from vocable.codecs.backbones.conv import (
 )
 from vocable.codecs.backbones.dac import TILE, init_weights
 from vocable.codecs.backbones.lstm import LSTM
+from vocable.codecs.backbones.pieces import by_layers, ways
 from vocable.codecs.backbones.tiles import in_tiles
 
 
@@ -105,3 +106,7 @@ class BigCodecDecoder(Stateful):
         """z (B, D, N) to (B, 1, N * hop_length)."""
         refuse_state(state)
         return in_tiles(self.layers, z, None, TILE)
+
+
+ways.register(BigCodecEncoder, by_layers)
+ways.register(BigCodecDecoder, by_layers)

@@ -63,7 +63,7 @@ class Conv1d(Stateful):
             raise ValueError(f"pad_mode is {pad_mode!r}; accepted: {PAD_MODES}")
         conv = nn.Conv1d(in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias)
         self.conv = cast(nn.Conv1d, parametrizations.weight_norm(conv)) if weight_norm else conv
-        self.norm = norm
+        self.norm, self.needs_whole = norm, norm is not None
         self.stride, self.causal, self.pad_mode = stride, causal, pad_mode
         total = span - stride
         self.right = 0 if causal else total // 2
@@ -91,7 +91,7 @@ class Conv1d(Stateful):
         # the convolution's own symmetric padding is faster than padding first
         if self.pad_mode == "constant" and self.left == self.right and not extra:
             return self.convolve(x, self.left), None
-        short = self.pad_mode == "reflect" and length <= max(self.left, self.right + extra)
+        short = self.pad_mode == "reflect" and _at_most(length, max(self.left, self.right + extra))
         padded = pad(x, self.left, self.right + extra, self.pad_mode)
         state = self._after(padded[..., : self.left + length], ended=short or extra > 0)
         return self.convolve(padded), state
@@ -136,7 +136,7 @@ class ConvTranspose1d(Stateful):
             raise ValueError("norm is a module in a causal layer, whose overlaps add up; accepted: norm=None")
         conv = nn.ConvTranspose1d(in_channels, out_channels, kernel_size, stride, groups=groups, bias=bias)
         self.conv = cast(nn.ConvTranspose1d, parametrizations.weight_norm(conv)) if weight_norm else conv
-        self.norm = norm
+        self.norm, self.needs_whole = norm, norm is not None
         self.stride = stride
         self.causal = causal
         self.overlap = kernel_size - stride
@@ -197,6 +197,11 @@ def fold_weight_norm(module: nn.Module) -> None:
     for part in module.modules():
         if parametrize.is_parametrized(part, "weight"):
             parametrize.remove_parametrizations(part, "weight")
+
+
+def _at_most(length: int, limit: int) -> bool:
+    """Whether the length is so short; False for the open length of a graph, which is of a whole signal."""
+    return not isinstance(length, torch.SymInt) and length <= limit
 
 
 def refuse_state(state: State) -> None:

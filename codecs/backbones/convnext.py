@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, State, Stateful, refuse_state
 from vocable.codecs.backbones.istft import STFT, ISTFTHead
+from vocable.codecs.backbones.lookahead import advance, goes_on, within
 
 
 class ConvNeXtBlock(nn.Module):
@@ -31,6 +32,12 @@ class ConvNeXtBlock(nn.Module):
         y = self.depthwise(x.transpose(1, 2)).transpose(1, 2)
         y = self.narrow(nn.functional.gelu(self.widen(self.norm(y))))
         return x + self.scale * y
+
+
+@advance.register
+def _(layer: ConvNeXtBlock, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
+    """x (B, N, dim)."""
+    return within(layer, 3, x, state, final, dim=1)
 
 
 class STFTEncoder(Stateful):
@@ -76,13 +83,27 @@ class STFTEncoder(Stateful):
         refuse_state(state)
         if wav.shape[1] != 1:
             raise ValueError(f"wav has {wav.shape[1]} channels; accepted: 1")
-        spec = self.stft(wav.squeeze(1))
+        x = self.fine(self._features(self.stft(wav.squeeze(1))))
+        x = self.down(x.transpose(1, 2))[0].transpose(1, 2)
+        return self._latents(self.coarse(x)), None
+
+    def _features(self, spec: Tensor) -> Tensor:
         spec = spec * (spec.abs() + 1e-5) ** (self.compression - 1)
         x = torch.cat([spec.real, spec.imag], dim=1).transpose(1, 2)
-        x = self.fine(self.inp_norm(self.inp(x)))
-        x = self.down(x.transpose(1, 2))[0].transpose(1, 2)
-        x = self.out(self.norm(self.coarse(x)))
-        return self.out_norm(x).transpose(1, 2), None
+        return self.inp_norm(self.inp(x))
+
+    def _latents(self, x: Tensor) -> Tensor:
+        return self.out_norm(self.out(self.norm(x))).transpose(1, 2)
+
+
+@advance.register
+def _(layer: STFTEncoder, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
+    stft, fine, down, coarse = state or [None] * 4
+    spec, stft = advance(layer.stft, x.squeeze(1), stft, final)
+    y, fine = advance(layer.fine, layer._features(spec), fine, final)
+    y, down = advance(layer.down, y.transpose(1, 2), down, final)
+    y, coarse = advance(layer.coarse, y.transpose(1, 2), coarse, final)
+    return layer._latents(y), [stft, fine, down, coarse]
 
 
 class ISTFTDecoder(Stateful):
@@ -122,6 +143,22 @@ class ISTFTDecoder(Stateful):
         x = self.coarse(self.inp_norm(x))
         x = self.up(x.transpose(1, 2))[0].transpose(1, 2)
         return self.head(self.norm(self.fine(x))), None
+
+    @property
+    def needs_whole(self) -> bool:
+        """Whether it can't go on from piece to piece: for the sake of a head of one's own."""
+        return not goes_on(self.head)
+
+
+@advance.register
+def _(layer: ISTFTDecoder, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
+    inp, coarse, up, fine, head = state or [None] * 5
+    y, inp = advance(layer.inp, x, inp, final)
+    y, coarse = advance(layer.coarse, layer.inp_norm(y.transpose(1, 2)), coarse, final)
+    y, up = advance(layer.up, y.transpose(1, 2), up, final)
+    y, fine = advance(layer.fine, y.transpose(1, 2), fine, final)
+    y, head = advance(layer.head, layer.norm(y), head, final)
+    return y, [inp, coarse, up, fine, head]
 
 
 def init_weights(module: nn.Module) -> None:

@@ -5,6 +5,7 @@ import math
 from torch import Tensor, nn
 
 from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, Residual, Sequential, State, Stateful
+from vocable.codecs.backbones.pieces import by_layers, ways
 from vocable.codecs.backbones.snake import Snake
 from vocable.codecs.backbones.tiles import in_tiles
 
@@ -93,6 +94,10 @@ class DACDecoder(Stateful):
     def forward(self, z: Tensor, state: State = None) -> tuple[Tensor, State]:
         """z (B, D, N) to (B, C, N * hop_length)."""
         return in_tiles(self.layers, z, state, TILE)
+
+
+ways.register(DACEncoder, by_layers)
+ways.register(DACDecoder, by_layers)
 
 
 def init_weights(module: nn.Module) -> None:

@@ -5,6 +5,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from vocable.codecs.backbones.conv import State
+from vocable.codecs.backbones.lookahead import advance
 from vocable.codecs.backbones.padding import check_multiple
 
 PADDINGS = ("same", "center")
@@ -27,8 +29,25 @@ class STFT(nn.Module):
     def forward(self, wav: Tensor) -> Tensor:
         check_multiple(wav.shape[-1], self.hop_length)
         pad = (self.n_fft - self.hop_length) // 2
-        frames = nn.functional.pad(wav.float(), (pad, pad)).unfold(-1, self.n_fft, self.hop_length)
+        return self.spectra(nn.functional.pad(wav.float(), (pad, pad)))
+
+    def spectra(self, padded: Tensor) -> Tensor:
+        """Of every whole frame, the first of which begins with padded (B, T)."""
+        frames = padded.unfold(-1, self.n_fft, self.hop_length)
         return torch.fft.rfft(frames * self.window).transpose(1, 2)
+
+
+@advance.register
+def _(layer: STFT, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
+    """x (B, T)."""
+    pad = (layer.n_fft - layer.hop_length) // 2
+    x = nn.functional.pad(x.float(), (pad, 0)) if state is None else torch.cat([state, x.float()], -1)
+    x = nn.functional.pad(x, (0, pad)) if final else x
+    count = max(0, (x.shape[-1] - layer.n_fft) // layer.hop_length + 1)
+    if not count:
+        return torch.zeros(len(x), layer.n_fft // 2 + 1, 0, dtype=torch.complex64, device=x.device), x
+    used = count * layer.hop_length
+    return layer.spectra(x[..., : used - layer.hop_length + layer.n_fft]), x[..., used:]
 
 
 class ISTFT(nn.Module):
@@ -44,16 +63,37 @@ class ISTFT(nn.Module):
         super().__init__()
         check_fft(n_fft, hop_length, padding)
         self.n_fft, self.hop_length, self.padding = n_fft, hop_length, padding
+        self.needs_whole = padding != "same"
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
 
     def forward(self, spec: Tensor) -> Tensor:
         if self.padding == "center":
             return torch.istft(spec, self.n_fft, self.hop_length, self.n_fft, self.window, center=True)
+        cut = (self.n_fft - self.hop_length) // 2
+        wav, envelope = (x[:, cut : -cut or None] for x in self.sums(spec))
+        return wav / envelope
+
+    def sums(self, spec: Tensor) -> tuple[Tensor, Tensor]:
+        """The frames of spec (B, F, N) in their places, (B, T), and the squared windows in theirs, (1, T)."""
         frames = torch.fft.irfft(spec.transpose(1, 2), self.n_fft) * self.window
         squares = self.window.square().expand(1, frames.shape[1], -1)
-        cut = (self.n_fft - self.hop_length) // 2
-        wav, envelope = (overlap_add(x, self.hop_length)[:, cut : -cut or None] for x in (frames, squares))
-        return wav / envelope
+        return overlap_add(frames, self.hop_length), overlap_add(squares, self.hop_length)
+
+
+@advance.register
+def _(layer: ISTFT, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
+    """x (B, F, N) to (B, T). State: what frames so far add to later samples, and how many of these to cut."""
+    overlap = layer.n_fft - layer.hop_length
+    tails, early = state or ((), overlap // 2)
+    blank = x.new_zeros(len(x), overlap, dtype=layer.window.dtype)
+    both = layer.sums(x) if x.shape[-1] else (blank, blank[:1])
+    for part, tail in zip(both, tails, strict=False):  # at the start there are none
+        part[:, :overlap] += tail
+    end = x.shape[-1] * layer.hop_length
+    known = end + overlap - overlap // 2 if final else end
+    start = min(early, known)
+    wav, envelope = (part[:, start:known] for part in both)
+    return wav / envelope, ([part[:, end:] for part in both], max(0, early - known))
 
 
 class ISTFTHead(nn.Module):
@@ -68,9 +108,13 @@ class ISTFTHead(nn.Module):
         self.istft = ISTFT(n_fft, hop_length, padding)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.istft(self.spectra(x)).unsqueeze(1)
+
+    def spectra(self, x: Tensor) -> Tensor:
+        """x (B, N, dim) to (B, n_fft / 2 + 1, N), complex."""
         log_magnitude, phase = self.out(x).float().transpose(1, 2).chunk(2, dim=1)
         magnitude = log_magnitude.exp().clamp(max=1e2)  # a guard against overflow early in training
-        return self.istft(torch.polar(magnitude, phase)).unsqueeze(1)
+        return torch.polar(magnitude, phase)
 
 
 class DirectionISTFTHead(nn.Module):
@@ -83,9 +127,21 @@ class DirectionISTFTHead(nn.Module):
         self.istft = ISTFT(n_fft, hop_length, padding)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.istft(self.spectra(x)).unsqueeze(1)
+
+    def spectra(self, x: Tensor) -> Tensor:
+        """x (B, N, dim) to (B, n_fft / 2 + 1, N), complex."""
         log_magnitude, real, imag = self.out(x).float().transpose(1, 2).chunk(3, dim=1)
         scale = log_magnitude.exp().clamp(max=1e2) * torch.rsqrt(real.square() + imag.square() + 1e-6)
-        return self.istft(torch.complex(scale * real, scale * imag)).unsqueeze(1)
+        return torch.complex(scale * real, scale * imag)
+
+
+@advance.register(ISTFTHead)
+@advance.register(DirectionISTFTHead)
+def _(layer: ISTFTHead | DirectionISTFTHead, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
+    """x (B, N, dim)."""
+    wav, state = advance(layer.istft, layer.spectra(x), state, final)
+    return wav[:, None], state
 
 
 def overlap_add(frames: Tensor, hop_length: int) -> Tensor:

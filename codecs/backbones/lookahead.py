@@ -5,15 +5,16 @@ the pieces together are what the whole signal gives, and nothing is computed twi
 """
 
 from functools import singledispatch
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, Residual, Sequential, State, Stateful
+from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, Residual, Sequential, State
 from vocable.codecs.backbones.padding import pad
 from vocable.codecs.backbones.snake import Snake
 
-SAMPLEWISE = (Snake, nn.ELU, nn.Tanh)
+SAMPLEWISE = (Snake, nn.ELU, nn.Tanh, nn.Identity)
 
 
 @singledispatch
@@ -25,7 +26,7 @@ def advance(layer: nn.Module, x: Tensor, state: State, final: bool) -> tuple[Ten
     """
     if isinstance(layer, SAMPLEWISE):
         return layer(x), None
-    if isinstance(layer, Stateful) and layer.causal:
+    if getattr(layer, "causal", False):
         return layer(x, state) if x.shape[-1] else (x, state)
     name = type(layer).__name__
     raise ValueError(f"a {name} needs the whole signal; accepted: convolutions, and what is causal")
@@ -77,11 +78,45 @@ def _(layer: Residual, x: Tensor, state: State, final: bool) -> tuple[Tensor, St
 
 @advance.register
 def _(layer: Sequential, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
+    return advance(layer.layers, x, state, final)
+
+
+@advance.register(nn.Sequential)
+@advance.register(nn.ModuleList)
+def _(layer: nn.Sequential | nn.ModuleList, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
     after = []
-    for part, before in zip(layer.layers, state or [None] * len(layer.layers), strict=True):
+    for part, before in zip(layer, state or [None] * len(layer), strict=True):
         x, before = advance(part, x, before, final)
         after.append(before)
     return x, after
+
+
+def goes_on(layer: nn.Module) -> bool:
+    """Whether `advance` can work on the layer: it is causal, or it is known, and so are all of its parts.
+
+    A part that needs the whole signal, by how it was made, has an attribute `needs_whole` that is true.
+    """
+    if any(getattr(part, "needs_whole", False) for part in layer.modules()):
+        return False
+    if getattr(layer, "causal", False) or isinstance(layer, SAMPLEWISE):
+        return True
+    known = next(cls for cls in type(layer).__mro__ if cls in advance.registry)
+    # a class that is derived from a known one and has a forward of its own is another layer
+    return known is not object and type(layer).forward is getattr(known, "forward", None)
+
+
+def within(layer: nn.Module, reach: int, x: Tensor, state: State, final: bool, dim: int = -1) -> Any:
+    """`advance` for any layer as long in as out, whose outputs depend on `reach` inputs to each side.
+
+    The last outputs of a piece are taken from the next, in which their inputs are all there. dim: time.
+    """
+    kept, done = (x.narrow(dim, 0, 0), 0) if state is None else state
+    x = torch.cat([kept, x], dim)
+    length = x.shape[dim]
+    known = length if final else max(done, length - reach)
+    out = layer(x) if known > done else x
+    start = max(0, known - reach)
+    return out.narrow(dim, done, known - done), (x.narrow(dim, start, length - start), known - start)
 
 
 def _check_norm(norm: nn.Module | None) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, Sequential, State, Stateful
 from vocable.codecs.backbones.lookahead import advance
 from vocable.codecs.backbones.lstm import LSTM
+from vocable.codecs.backbones.pieces import by_layers, ways
 from vocable.codecs.backbones.tiles import in_tiles
 
 TILE = 256  # frames that are worked on together: a few seconds
@@ -211,3 +212,7 @@ class SEANetDecoder(Stateful):
         if not self.tileable:
             return self.layers(z, state)
         return in_tiles(self.layers, z, state, TILE)
+
+
+ways.register(SEANetEncoder, by_layers)
+ways.register(SEANetDecoder, by_layers)

@@ -13,7 +13,9 @@ from torch.nn import functional as F
 from vocable.codecs.backbones.conv import Conv1d, Sequential, State, Stateful, refuse_state
 from vocable.codecs.backbones.dac import downsampling, residual_unit, upsampling
 from vocable.codecs.backbones.depthwise import DepthwiseConv1d
+from vocable.codecs.backbones.lookahead import advance
 from vocable.codecs.backbones.noise import gaussian
+from vocable.codecs.backbones.pieces import by_layers, multiple, ways
 from vocable.codecs.backbones.rope import rotary, rotate_halves
 from vocable.codecs.backbones.snake import Snake
 
@@ -34,18 +36,39 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         qkv = self.to_qkv(self.norm(x.transpose(1, 2)))
+        if torch.compiler.is_compiling():
+            return x + self.to_out(self._padded(qkv)).transpose(1, 2)
         whole = x.shape[-1] // self.window * self.window
         parts = [self._attend(part) for part in (qkv[:, :whole], qkv[:, whole:]) if part.shape[1]]
         return x + self.to_out(torch.cat(parts, dim=1)).transpose(1, 2)
 
-    def _attend(self, qkv: Tensor) -> Tensor:
-        """Projections (B, T, 3 D) of whole windows, or of one short one, to (B, T, D)."""
-        size = min(self.window, qkv.shape[1])
+    def _padded(self, qkv: Tensor) -> Tensor:
+        """Projections (B, T, 3 D), any T, to (B, T, D): one operation whatever T, as a graph wants it."""
+        length = qkv.shape[1]
+        qkv = F.pad(qkv, (0, 0, 0, -length % self.window))
+        real = torch.arange(qkv.shape[1], device=qkv.device) < length
+        # the windows of an item follow each other, item after item
+        seen = real.view(-1, 1, 1, self.window).repeat(qkv.shape[0], 1, 1, 1)
+        return self._attend(qkv, seen)[:, :length]
+
+    def _attend(self, qkv: Tensor, seen: Tensor | None = None) -> Tensor:
+        """Projections (B, T, 3 D) of whole windows, or of one short one, to (B, T, D).
+
+        seen: which keys count (B * windows, 1, 1, n); None: all.
+        """
+        size = self.window if seen is not None else min(self.window, qkv.shape[1])
         heads = rearrange(qkv, "b (w n) (three h d) -> three (b w) h n d", three=3, n=size, d=HEAD_DIM)
         cos, sin = rotary(torch.arange(size, device=qkv.device), HEAD_DIM)
         q, k = (rotate_halves(part, cos, sin) for part in heads[:2])
-        out = F.scaled_dot_product_attention(q, k, heads[2])
-        return rearrange(out, "(b w) h n d -> b (w n) (h d)", b=len(qkv))
+        out = F.scaled_dot_product_attention(q, k, heads[2], seen)
+        return rearrange(out, "(b w) h n d -> b (w n) (h d)", b=qkv.shape[0])
+
+
+@advance.register
+def _(layer: WindowAttention, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
+    x = x if state is None else torch.cat([state, x], -1)
+    whole, rest = (x, x[..., :0]) if final else multiple(x, layer.window)
+    return (layer(whole) if whole.shape[-1] else whole), rest
 
 
 class Noise(nn.Module):
@@ -60,13 +83,21 @@ class Noise(nn.Module):
         self.linear = Conv1d(dim, dim, 1, weight_norm=True, bias=False)
         self.seed = seed
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.addcmul(x, self._draw(x), self.linear(x)[0])
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        """start: the position of the first sample."""
+        return torch.addcmul(x, self._draw(x, start), self.linear(x)[0])
 
-    def _draw(self, x: Tensor) -> Tensor:
+    def _draw(self, x: Tensor, start: int) -> Tensor:
         if self.training or self.seed is None:
             return torch.randn(len(x), 1, x.shape[-1], device=x.device, dtype=x.dtype)
-        return gaussian(torch.arange(x.shape[-1], device=x.device), self.seed)[None, None].to(x.dtype)
+        positions = torch.arange(start, start + x.shape[-1], device=x.device)
+        return gaussian(positions, self.seed)[None, None].to(x.dtype)
+
+
+@advance.register
+def _(layer: Noise, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
+    start = state or 0
+    return (layer(x, start) if x.shape[-1] else x), start + x.shape[-1]
 
 
 def depthwise_units(dim: int) -> list[nn.Module]:
@@ -94,6 +125,7 @@ class SNACEncoder(Stateful):
     ) -> None:
         super().__init__()
         self.hop_length = math.prod(strides) * frame_stride
+        self.frame_stride = frame_stride
         self.whole = math.prod(strides) * math.lcm(frame_stride, window or 1)
         layers: list[nn.Module] = [Conv1d(1, dim, 7, weight_norm=True)]
         for stride in strides:
@@ -110,6 +142,14 @@ class SNACEncoder(Stateful):
         """wav (B, 1, T), T a multiple of `hop_length`, to (B, D, N * frame_stride)."""
         refuse_state(state)
         return self.layers(wav)
+
+
+@advance.register
+def _(layer: SNACEncoder, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
+    rest, inner = state or (None, None)
+    y, inner = advance(layer.layers, x, inner, final)
+    y, rest = multiple(y if rest is None else torch.cat([rest, y], -1), layer.frame_stride)
+    return y, (rest, inner)
 
 
 class SNACDecoder(Stateful):
@@ -165,3 +205,6 @@ class SNACDecoder(Stateful):
         """z (B, D, N * frame_stride) to (B, 1, N * hop_length)."""
         refuse_state(state)
         return self.layers(z)
+
+
+ways.register(SNACDecoder, by_layers)

@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from vocable.codecs.backbones.banded import banded_attention
 from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, Sequential, State, Stateful, refuse_state
+from vocable.codecs.backbones.lookahead import advance
 from vocable.codecs.backbones.padding import check_multiple
+from vocable.codecs.backbones.pieces import multiple
 from vocable.codecs.backbones.rope import rotary, rotate_halves
 
 _EPS = 1e-2  # the paper's: silence has so little power that a smaller one would blow it up
@@ -30,9 +32,16 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
         """x (B, N, dim); turn: cosine and sine (N, head_dim / 4) of the positions."""
+        return self.attend(*self.project(x, turn))
+
+    def project(self, x: Tensor, turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values (B, H, N, head_dim)."""
         q, k, v = rearrange(self.qkv(x), "b n (part h d) -> part b h n d", part=3, d=self.head_dim)
-        q, k = rotate_halves(self.q_norm(q), *turn), rotate_halves(self.k_norm(k), *turn)
-        y = banded_attention(q, k, v, self.left, self.right)
+        return rotate_halves(self.q_norm(q), *turn), rotate_halves(self.k_norm(k), *turn), v
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, first: int = 0) -> Tensor:
+        """What queries from frame `first` on see, (B, n, dim)."""
+        y = banded_attention(q, k, v, self.left, self.right, first)
         return self.out(rearrange(y, "b h n d -> b n (h d)"))
 
 
@@ -62,8 +71,30 @@ class TransformerLayer(nn.Module):
         self.mlp_scale = nn.Parameter(torch.full((dim,), 1e-2))
 
     def forward(self, x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
-        x = x + self.attention_scale * self.attention(self.attention_norm(x), turn)
+        return self.add(x, self.attention(self.attention_norm(x), turn))
+
+    def add(self, x: Tensor, attended: Tensor) -> Tensor:
+        """The rest of the layer, frame by frame."""
+        x = x + self.attention_scale * attended
         return x + self.mlp_scale * self.mlp(self.mlp_norm(x))
+
+    def advance(
+        self, x: Tensor, turn: tuple[Tensor, Tensor], state: State, final: bool
+    ) -> tuple[Tensor, State]:
+        """As `lookahead.advance`. A frame waits until those that it sees are there."""
+        new = self.attention.project(self.attention_norm(x), turn)
+        if state is None:
+            waiting, q, k, v, first = x, *new, 0
+        else:
+            waiting, first = torch.cat([state[0], x], 1), state[-1]
+            q, k, v = (torch.cat(pair, -2) for pair in zip(state[1:-1], new, strict=True))
+        ready = max(0, q.shape[-2] - (0 if final else self.attention.right))
+        y = waiting[:, :ready]
+        if ready:
+            y = self.add(y, self.attention.attend(q[..., :ready, :], k, v, first))
+        past = max(0, first + ready - self.attention.left)  # of the keys, those that no query will see
+        rest = (part[..., past:, :].clone() for part in (k, v))
+        return y, (waiting[:, ready:], q[..., ready:, :], *rest, first + ready - past)
 
 
 class Transformer(Stateful):
@@ -89,6 +120,19 @@ class Transformer(Stateful):
         for layer in self.layers:
             x = layer(x, turn)
         return x.transpose(1, 2), None
+
+
+@advance.register
+def _(layer: Transformer, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
+    # of each layer, the position of the next frame that reaches it, and its own state
+    before = state or [(0, None)] * len(layer.layers)
+    x, after = x.transpose(1, 2), []
+    for part, (position, inner) in zip(layer.layers, before, strict=True):
+        end = position + x.shape[1]
+        turn = rotary(torch.arange(position, end, device=x.device), layer.head_dim // 2)
+        x, inner = part.advance(x, turn, inner, final)
+        after.append((end, inner))
+    return x.transpose(1, 2), after
 
 
 class TAAEEncoder(Stateful):
@@ -131,6 +175,14 @@ class TAAEEncoder(Stateful):
         return self.layers(rearrange(wav, "b c (n p) -> b (c p) n", p=self.patch))
 
 
+@advance.register
+def _(layer: TAAEEncoder, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
+    rest, inner = state or (x[..., :0], None)
+    x, rest = multiple(torch.cat([rest, x], -1), layer.patch)
+    y, inner = advance(layer.layers, rearrange(x, "b c (n p) -> b (c p) n", p=layer.patch), inner, final)
+    return y, (rest, inner)
+
+
 class TAAEDecoder(Stateful):
     """Latents (B, latent_dim, N) to a waveform (B, C, N * hop_length).
 
@@ -165,6 +217,12 @@ class TAAEDecoder(Stateful):
         refuse_state(state)
         x, _ = self.layers(z)
         return rearrange(x, "b (c p) n -> b c (n p)", p=self.patch), None
+
+
+@advance.register
+def _(layer: TAAEDecoder, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
+    y, state = advance(layer.layers, x, state, final)
+    return rearrange(y, "b (c p) n -> b c (n p)", p=layer.patch), state
 
 
 def _stages(

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from vocable.codecs.backbones.conv import Conv1d, Sequential, State, Stateful, refuse_state
 from vocable.codecs.backbones.dac import init_weights, residual_units, upsampling
+from vocable.codecs.backbones.lookahead import advance
 from vocable.codecs.backbones.snake import Snake
 
 
@@ -58,3 +59,8 @@ class XCodecDecoder(Stateful):
         """z (B, D, N) to (B, 1, N * hop_length)."""
         refuse_state(state)
         return self.layers(self.inp(z.transpose(1, 2)).transpose(1, 2))
+
+
+@advance.register
+def _(layer: XCodecDecoder, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
+    return advance(layer.layers, layer.inp(x.transpose(1, 2)).transpose(1, 2), state, final)
