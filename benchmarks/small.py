@@ -16,6 +16,7 @@ from vocable.codecs.backbones.conv import Conv1d
 from vocable.codecs.backbones.convnext import ISTFTDecoder, STFTEncoder
 from vocable.codecs.backbones.depthwise import DepthwiseConv1d
 from vocable.codecs.backbones.istft import DirectionISTFTHead
+from vocable.codecs.backbones.semanticodec.vae import VAEDecoder
 from vocable.codecs.codec import Codec
 from vocable.codecs.zoo import table, xcodec, xcodec2
 from vocable.quantizers.base import Quantizer
@@ -50,12 +51,12 @@ _FAMILIES: dict[str, dict[str, Any]] = {
     "mimi": {**_SEANET, "num_codebooks": 4, "codebook_dim": 6, "latent_dim": 16}
     | {"layers": 2, "heads": 2, "context": 5},
     "xcodec": {"encoder_dim": 4, "latent_dim": 8, "decoder_dim": 32, "num_codebooks": 3, "codebook_size": 64},
-    "xcodec2": {"encoder_dim": 4, "latent_dim": 32, "decoder_dim": 32, "layers": 2, "heads": 4},
+    "xcodec2": {"encoder_dim": 4, "latent_dim": 32, "decoder_dim": 64, "layers": 2, "heads": 4},
     "bigcodec": {"encoder_dim": 4, "latent_dim": 16, "decoder_dim": 64, "codebook_size": 64},
     "wavtokenizer": {"dim": 2, "ratios": (5, 4, 2), "latent_dim": 8, "codebook_size": 64}
-    | {"decoder_dim": 32, "blocks": 2},
+    | {"decoder_dim": 64, "blocks": 2},
     "stablecodec": _TAAE,
-    "semanticodec": {**_DIFFUSION, "steps": 2, "semantic_size": 64},
+    "semanticodec": {**_DIFFUSION, "steps": 1, "guidance": 1.0, "semantic_size": 64},
 }
 _OWN: dict[str, dict[str, Any]] = {  # beside the family's
     "encodec-48khz": {"segment": 2400, "stride": 2376},
@@ -81,6 +82,8 @@ def small_codec(name: str, seed: int = 0) -> Codec:
         if family == "xcodec":
             options["teacher"] = {**xcodec.base("wavlm" if "wavlm" in name else "hubert"), **_TEACHER}
         codec = table.codec(name, **options)
+        if family == "semanticodec":  # of whose decoder it is most of the work
+            codec.decoder.vae = VAEDecoder(32, (1, 1, 1))
         codec.name = name
         return enliven(codec)
 
