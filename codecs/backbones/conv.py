@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize
 
+from vocable.codecs.backbones import few
 from vocable.codecs.backbones.padding import PAD_MODES, check_multiple, pad
 
-State = Any  # a tree of lists, tensors and None; None alone is the start of the signal
+# A tree of lists, tuples, tensors and None; None alone is the start of the signal. Tensors are batch first.
+State = Any
 CLOSED = "closed"  # the state after a chunk that only the end of the signal can have
 
 
@@ -81,8 +83,11 @@ class Conv1d(Stateful):
         if isinstance(state, str):
             raise ValueError("the signal ended with the chunk before; accepted: state=None, a new signal")
         extra = -x.shape[-1] % self.stride
+        short = self.norm is None and few.are_few(self.conv, x, (x.shape[-1] + extra) // self.stride)
         x = torch.cat([state, x], dim=-1)
-        return self.convolve(pad(x, 0, extra, self.pad_mode)), self._after(x, ended=extra > 0)
+        after = self._after(x, ended=extra > 0)
+        x = pad(x, 0, extra, self.pad_mode)
+        return few.convolve(self.conv, x) if short else self.convolve(x), after
 
     def _start(self, x: Tensor) -> tuple[Tensor, State]:
         length = x.shape[-1]
@@ -100,7 +105,8 @@ class Conv1d(Stateful):
         """The state that inputs so far, x, leave."""
         if not self.causal:
             return None
-        return CLOSED if ended else x[..., x.shape[-1] - self.left :]
+        # a copy: a view would keep all of the chunk in memory
+        return CLOSED if ended else x[..., x.shape[-1] - self.left :].clone()
 
     def convolve(self, x: Tensor, padding: int = 0) -> Tensor:
         """The convolution and its norm, of x (B, C_in, T) padded by `padding` zeros at both ends."""
@@ -145,7 +151,8 @@ class ConvTranspose1d(Stateful):
 
     def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
         """x (B, C_in, N); state (B, C_out, overlap) is what earlier frames add to the first samples."""
-        y = self.conv(x)
+        short = state is not None and few.are_few(self.conv, x, x.shape[-1])
+        y = few.transposed(self.conv, x) if short else self.conv(x)
         if not self.causal:
             refuse_state(state)
             y = y if self.norm is None else self.norm(y)
@@ -156,7 +163,7 @@ class ConvTranspose1d(Stateful):
         end = x.shape[-1] * self.stride
         tail = y[..., end:]
         # the next chunk brings the bias itself: handing it on here would count it twice
-        return y[..., :end], tail if self.conv.bias is None else tail - self.conv.bias[:, None]
+        return y[..., :end], tail.clone() if self.conv.bias is None else tail - self.conv.bias[:, None]
 
 
 class Sequential(Stateful):

@@ -24,13 +24,14 @@ class LSTM(Stateful):
         self.causal, self.needs_whole = not bidirectional, bidirectional
 
     def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """x (B, dim, N); state (h, c), each (layers, B, dim)."""
+        """x (B, dim, N); state (h, c), each (B, layers, dim)."""
         if not self.causal:
             refuse_state(state)
         x = x.permute(2, 0, 1)
-        y, after = self.lstm(x, state)
+        before = None if state is None else tuple(part.transpose(0, 1).contiguous() for part in state)
+        y, after = self.lstm(x, before)
         skip = x if self.causal else torch.cat([x, x], -1)
-        return (y + skip).permute(1, 2, 0), after if self.causal else None
+        return (y + skip).permute(1, 2, 0), [part.transpose(0, 1) for part in after] if self.causal else None
 
 
 @ways.register

@@ -4,11 +4,14 @@ Every position attends to itself and the `context - 1` before it. The keys and v
 work and memory grow linearly with the signal.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocable.codecs.backbones.conv import State, Stateful
+from vocable.codecs.backbones.keyvalues import KeyValues, Past, slots
 from vocable.codecs.backbones.rope import rotary, rotate_pairs
 
 
@@ -56,34 +59,37 @@ class TransformerLayer(nn.Module):
         self.mlp_scale = nn.Parameter(torch.full((dim,), layer_scale))
 
     def forward(
-        self, x: Tensor, turn: tuple[Tensor, Tensor], past: list[Tensor] | None
-    ) -> tuple[Tensor, list[Tensor]]:
-        """turn: cosine and sine of the positions, (B, N, 1, 1, d / 2); past: their keys and values before."""
-        y, past = self._attention(self.attention_norm(x), turn, past)
+        self, x: Tensor, turn: tuple[Tensor, Tensor], past: Past | None, kept: KeyValues | None
+    ) -> tuple[Tensor, KeyValues]:
+        """turn: cosine and sine of the positions, (B, N, 1, 1, d / 2); kept: what is kept of those before.
+
+        past: where that stands, None at the start of the signal.
+        """
+        y, kept = self._attention(self.attention_norm(x), turn, past, kept)
         x = x + self.attention_scale * y
         y = self.narrow(F.gelu(self.widen(self.mlp_norm(x))))
-        return x + self.mlp_scale * y, past
+        return x + self.mlp_scale * y, kept
 
     def _attention(
-        self, x: Tensor, turn: tuple[Tensor, Tensor], past: list[Tensor] | None
-    ) -> tuple[Tensor, list[Tensor]]:
+        self, x: Tensor, turn: tuple[Tensor, Tensor], past: Past | None, kept: KeyValues | None
+    ) -> tuple[Tensor, KeyValues]:
         projected = self.qkv(x).unflatten(-1, (3, self.heads, -1))
         q, k = rotate_pairs(projected[:, :, :2], *turn).permute(2, 0, 3, 1, 4)
         v = projected[:, :, 2].transpose(1, 2)
-        if past is not None:
-            k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
-        y = attend(q, k, v, self.context).transpose(1, 2).flatten(2)
-        # copies: views would keep the keys and values of the whole signal in memory
-        gone = max(0, k.shape[2] - self.context + 1)
-        return self.out(y), [k[:, :, gone:].clone(), v[:, :, gone:].clone()]
+        if past is None or kept is None:
+            y, kept = attend(q, k, v, self.context), KeyValues.of(k, v, slots(self.context))
+        else:
+            y = past.attend(q, k, v, kept)
+            kept = kept.put(k, v, past.written)
+        return self.out(y.transpose(1, 2).flatten(2)), kept
 
 
 class CausalTransformer(Stateful):
     """Latents (B, dim, N) to the same shape.
 
     context: positions that one attends to, itself among them. layer_scale: initial weight of each layer
-    beside its input. The state is the position (B,), and each layer's keys and values (B, heads, n, d), n
-    up to `context - 1`.
+    beside its input. The state is the position (B,), which may differ over the batch, and each layer's
+    `KeyValues`.
     """
 
     causal = True
@@ -102,7 +108,7 @@ class CausalTransformer(Stateful):
             raise ValueError(f"dim is {dim} at {heads} heads; accepted: multiples of {2 * heads}")
         if context < 1:
             raise ValueError(f"context is {context}; accepted: 1 or more")
-        self.dim, self.head_dim = dim, dim // heads
+        self.dim, self.head_dim, self.context = dim, dim // heads, context
         self.layers = nn.ModuleList(
             TransformerLayer(dim, heads, hidden, context, layer_scale) for _ in range(layers)
         )
@@ -110,13 +116,24 @@ class CausalTransformer(Stateful):
     def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
         """x (B, D, N), N of 1 or more."""
         if state is None:
-            state = [torch.zeros(len(x), dtype=torch.int64, device=x.device), [None] * len(self.layers)]
-        position, pasts = state
+            start = torch.zeros(x.shape[0], dtype=torch.int64, device=x.device)
+            return self._run(x, start, None, [None] * len(self.layers))
+        parts, (position, kept) = [], state
+        for part in x.split(self.context, dim=-1):
+            past = Past.at(position, part.shape[-1], self.context)
+            y, (position, kept) = self._run(part, position, past, kept)
+            parts.append(y)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, -1), [position, kept]
+
+    def _run(
+        self, x: Tensor, position: Tensor, past: Past | None, kept: Sequence[KeyValues | None]
+    ) -> tuple[Tensor, State]:
+        """x (B, D, N) at `position` (B,) and after."""
         steps = position[:, None] + torch.arange(x.shape[-1], device=x.device)
         cos, sin = rotary(steps, self.head_dim)
         turn = cos[:, :, None, None], sin[:, :, None, None]
         x, after = x.transpose(1, 2), []
-        for layer, past in zip(self.layers, pasts, strict=True):
-            x, past = layer(x, turn, past)
-            after.append(past)
+        for layer, before in zip(self.layers, kept, strict=True):
+            x, before = layer(x, turn, past, before)
+            after.append(before)
         return x.transpose(1, 2), [position + x.shape[1], after]
