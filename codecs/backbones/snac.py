@@ -36,31 +36,17 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         qkv = self.to_qkv(self.norm(x.transpose(1, 2)))
-        if torch.compiler.is_compiling():
-            return x + self.to_out(self._padded(qkv)).transpose(1, 2)
         whole = x.shape[-1] // self.window * self.window
         parts = [self._attend(part) for part in (qkv[:, :whole], qkv[:, whole:]) if part.shape[1]]
         return x + self.to_out(torch.cat(parts, dim=1)).transpose(1, 2)
 
-    def _padded(self, qkv: Tensor) -> Tensor:
-        """Projections (B, T, 3 D), any T, to (B, T, D): one operation whatever T, as a graph wants it."""
-        length = qkv.shape[1]
-        qkv = F.pad(qkv, (0, 0, 0, -length % self.window))
-        real = torch.arange(qkv.shape[1], device=qkv.device) < length
-        # the windows of an item follow each other, item after item
-        seen = real.view(-1, 1, 1, self.window).repeat(qkv.shape[0], 1, 1, 1)
-        return self._attend(qkv, seen)[:, :length]
-
-    def _attend(self, qkv: Tensor, seen: Tensor | None = None) -> Tensor:
-        """Projections (B, T, 3 D) of whole windows, or of one short one, to (B, T, D).
-
-        seen: which keys count (B * windows, 1, 1, n); None: all.
-        """
-        size = self.window if seen is not None else min(self.window, qkv.shape[1])
+    def _attend(self, qkv: Tensor) -> Tensor:
+        """Projections (B, T, 3 D) of whole windows, or of one short one, to (B, T, D)."""
+        size = min(self.window, qkv.shape[1])
         heads = rearrange(qkv, "b (w n) (three h d) -> three (b w) h n d", three=3, n=size, d=HEAD_DIM)
         cos, sin = rotary(torch.arange(size, device=qkv.device), HEAD_DIM)
         q, k = (rotate_halves(part, cos, sin) for part in heads[:2])
-        out = F.scaled_dot_product_attention(q, k, heads[2], seen)
+        out = F.scaled_dot_product_attention(q, k, heads[2])
         return rearrange(out, "(b w) h n d -> b (w n) (h d)", b=qkv.shape[0])
 
 
