@@ -63,6 +63,8 @@ class Quantizer(nn.Module):
         if codes.dtype != torch.int64 or codes.ndim != 3:
             raise ValueError(f"codes are {codes.dtype} {tuple(codes.shape)}; accepted: torch.int64 (B, K, N)")
         self.check_num_codebooks(codes.shape[1])
+        if torch.compiler.is_compiling():  # a graph can't depend on what the codes are
+            return
         sizes = torch.tensor(self.codebook_sizes[: codes.shape[1]], device=codes.device)[None, :, None]
         if bool(((codes < 0) | (codes >= sizes)).any()):
             low, high = int(codes.min()), int(codes.max())

@@ -56,7 +56,7 @@ class EMAVQ(VQ):
         return self.embed
 
     def match(self, vectors: Tensor) -> Tensor:
-        return nearest(flatten(vectors), self.embed).view(len(vectors), -1)
+        return nearest(flatten(vectors), self.embed).view(vectors.shape[0], -1)
 
     def look_up(self, codes: Tensor) -> Tensor:
         return select(self.embed, codes)
@@ -142,7 +142,7 @@ class FactorizedVQ(VQ):
 
     def match(self, vectors: Tensor) -> Tensor:
         directions = F.normalize(flatten(vectors))
-        return nearest(directions, F.normalize(self.table)).view(len(vectors), -1)
+        return nearest(directions, F.normalize(self.table)).view(vectors.shape[0], -1)
 
     def look_up(self, codes: Tensor) -> Tensor:
         return self.out_proj(select(self.table, codes))
