@@ -24,8 +24,9 @@ class KeyValues(NamedTuple):
     @classmethod
     def of(cls, k: Tensor, v: Tensor, count: int) -> Self:
         """What stays of a signal's first positions, k and v (B, H, N, d), in `count` slots."""
-        slot = (torch.arange(count, device=k.device) - k.shape[2]) % count
-        return cls(*(_last(x, count)[:, :, slot] for x in (k, v)))
+        last = k.shape[2] - 1
+        position = last - (last - torch.arange(count, device=k.device)) % count  # the latest in each slot
+        return cls(*(x[:, :, position.clamp(min=0)] * (position >= 0)[:, None] for x in (k, v)))
 
     def put(self, k: Tensor, v: Tensor, written: Tensor) -> Self:
         """With k and v (B, H, N, d) in the slots `written` (B, N): copies, the old ones stay as they are."""
@@ -79,8 +80,3 @@ class Past(NamedTuple):
         weights = scores.masked_fill_(self.unseen, -torch.inf).softmax(-1)
         ring = keys.shape[2]
         return weights[..., :ring] @ values + weights[..., ring:] @ v
-
-
-def _last(x: Tensor, count: int) -> Tensor:
-    """The last `count` positions of x (B, H, N, d), zeros before them where there are fewer."""
-    return torch.nn.functional.pad(x[:, :, -count:], (0, 0, count, 0))[:, :, -count:]
