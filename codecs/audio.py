@@ -1,5 +1,7 @@
 """Audio files, read and written by libsndfile, and resampling by soxr."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -10,7 +12,17 @@ from torch import Tensor
 from vocable.codecs.files import replacing
 from vocable.codecs.signal import check_rate, to_channels, to_float
 
-__all__ = ["Info", "info", "read", "resample", "resampled_length", "to_channels", "write"]
+__all__ = [
+    "Info",
+    "info",
+    "open_file",
+    "read",
+    "resample",
+    "resampled_length",
+    "to_channels",
+    "write",
+    "writing",
+]
 
 _SUFFIXES = {"OGA": "OGG", "OPUS": "OGG", "AIF": "AIFF"}  # where libsndfile's name of the format differs
 
@@ -25,7 +37,7 @@ class Info(NamedTuple):
 
 def info(path: str | Path | BinaryIO) -> Info:
     """The rate, channels and length of an audio file, from its header; ValueError where it is not one."""
-    with _open(path) as file:
+    with open_file(path) as file:
         return Info(file.samplerate, file.channels, file.frames)
 
 
@@ -38,7 +50,7 @@ def read(
     `offset` and `frames` pick samples at the file's own rate, and only these are decoded; near the end
     there may be fewer than `frames`. ValueError for a damaged or empty file, NaN, and an offset past the end.
     """
-    with _open(path) as file:
+    with open_file(path) as file:
         if not 0 <= offset < max(file.frames, 1):
             raise ValueError(f"{path}: offset is {offset}; accepted: 0 to {file.frames - 1}")
         if frames is not None and frames < 1:
@@ -73,6 +85,22 @@ def write(path: str | Path, wav: Tensor | np.ndarray, sample_rate: int, subtype:
     subtype: as libsndfile names it ("PCM_16", "FLOAT"); None takes 16 bits where the format has them, and
     clips to them. ValueError for a suffix or subtype that libsndfile can't write, NaN, and no samples.
     """
+    samples = to_float(wav).detach().cpu()
+    if samples.ndim > 2:
+        raise ValueError(f"wav is {tuple(wav.shape)}; accepted: (T,), (C, T)")
+    samples = samples[None] if samples.ndim == 1 else samples
+    with writing(path, len(samples), sample_rate, subtype) as put:
+        put(samples)
+
+
+@contextmanager
+def writing(
+    path: str | Path, channels: int, sample_rate: int, subtype: str | None = None
+) -> Iterator[Callable[[Tensor], None]]:
+    """`write` block by block: gives a function that takes the next samples (channels, n).
+
+    The file is there, whole, when the context ends without an error.
+    """
     import soundfile
 
     path, rate = Path(path), check_rate(sample_rate)
@@ -86,14 +114,13 @@ def write(path: str | Path, wav: Tensor | np.ndarray, sample_rate: int, subtype:
         subtype = wish if wish in known else soundfile.default_subtype(kind)
     if subtype not in known:
         raise ValueError(f"{path}: subtype is {subtype!r}; accepted: {', '.join(known)}")
-    samples = to_float(wav).detach().cpu()
-    if samples.ndim > 2:
-        raise ValueError(f"wav is {tuple(wav.shape)}; accepted: (T,), (C, T)")
     with replacing(path) as temporary:
         try:
-            soundfile.write(temporary, samples.numpy().T, rate, subtype=subtype, format=kind)
-        except RuntimeError as error:
-            raise ValueError(f"{path}: {tuple(wav.shape)} at {rate} Hz can't be written: {error}") from error
+            with soundfile.SoundFile(temporary, "w", rate, channels, subtype, format=kind) as file:
+                yield lambda samples: file.write(to_float(samples).detach().cpu().numpy().T)
+        except soundfile.SoundFileRuntimeError as error:
+            found = f"{channels} channels at {rate} Hz"
+            raise ValueError(f"{path}: {found} can't be written: {error}") from error
 
 
 def resampled_length(length: int, from_rate: int, to_rate: int) -> int:
@@ -124,7 +151,7 @@ def resample(wav: Tensor, from_rate: int, to_rate: int, length: int | None = Non
     return torch.from_numpy(np.ascontiguousarray(out.T)).reshape(*wav.shape[:-1], length).to(wav.device)
 
 
-def _open(path: str | Path | BinaryIO) -> Any:
+def open_file(path: str | Path | BinaryIO) -> Any:
     """An open `soundfile.SoundFile`."""
     import soundfile
 

@@ -1,7 +1,7 @@
 """The codec: encoder, quantizer, decoder."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -12,9 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocable.codecs import audio, signal
+from vocable.codecs import audio, long, signal
+from vocable.codecs.backbones.pieces import Tiles, frames_at_once, through
+from vocable.codecs.coded import Coded, joined
+from vocable.codecs.long import Told
 from vocable.codecs.stream import Stream
 from vocable.codecs.tokens import Tokens, as_tokens
+from vocable.codecs.voc.layout import Packing
 from vocable.codecs.weights import fingerprint
 from vocable.quantizers.base import Quantizer
 
@@ -138,13 +142,22 @@ class Codec(nn.Module):
         ValueError, with the value found and those accepted, for all else; FileNotFoundError for no file.
         """
         num_codebooks = self.quantizer.check_num_codebooks(num_codebooks)
+        if isinstance(wav, str | Path) and lengths is None:
+            return long.encode(self, wav, sample_rate, num_codebooks)
         wav, rate = self._signal(wav, sample_rate)
         given = signal.check_lengths(lengths, len(wav), wav.shape[-1])
         items = [item[:, :length] for item, length in zip(wav, given, strict=True)]
         if rate != self.sample_rate:
             items = [audio.resample(item, rate, self.sample_rate) for item in items]
         codes, scales = self._encode(items, num_codebooks)
-        lengths = torch.tensor([item.shape[-1] for item in items], device=self._device)
+        own = [item.shape[-1] for item in items]
+        return self._tokens(codes, scales, own, given, rate)
+
+    def _tokens(
+        self, codes: list[Tensor], scales: list[Tensor], own: list[int], given: list[int], rate: int
+    ) -> Tokens:
+        """Of each item its codes (K, n), its scales (s,) if there are any, its samples here and at `rate`."""
+        lengths = torch.tensor(own, device=self._device)
         counts = torch.tensor([item.shape[-1] for item in codes], device=self._device)
         least = (lengths + self.hop_length - 1) // self.hop_length
         resampled = rate != self.sample_rate
@@ -153,7 +166,7 @@ class Codec(nn.Module):
             lengths,
             sample_rate=self.sample_rate,
             hop_length=self.hop_length,
-            codebook_sizes=self.codebook_sizes[:num_codebooks],
+            codebook_sizes=self.codebook_sizes[: len(codes[0])],
             codec=self.name,
             source_rate=rate if resampled else None,
             source_lengths=torch.tensor(given, device=self._device) if resampled else None,
@@ -171,39 +184,74 @@ class Codec(nn.Module):
         with self._exactly():
             for group in signal.groups([item.shape[-1] for item in padded], together):
                 batch = torch.stack([padded[i] for i in group]).to(self._device)
-                found, scale = self._analyse(batch, num_codebooks)
+                found, scale = joined(self._analyse(self._tiles(batch), num_codebooks))
                 codes.update(zip(group, found, strict=True))
                 scales.update({} if scale is None else zip(group, scale, strict=True))
         return [codes[i] for i in range(len(items))], [scales[i] for i in sorted(scales)]
 
+    def encode_file(
+        self,
+        path: str | Path,
+        out: str | Path,
+        num_codebooks: int | None = None,
+        packing: Packing = "bits",
+        told: Told | None = None,
+    ) -> None:
+        """The audio file `path`, of any length, to the token file `out` (.voc): the tokens of `encode(path)`.
+
+        Read, encoded and written piece by piece: memory doesn't grow with the recording, but where the codec
+        is one that needs the whole signal. `out` is there when it is complete, or not at all.
+        num_codebooks, packing: as for `encode` and `Tokens.save`. told: called with the seconds done and
+        those of the file, 0 where it doesn't say. ValueError as of `encode`.
+        """
+        long.encode_file(self, path, out, num_codebooks, packing, told)
+
+    def decode_file(
+        self,
+        tokens: Tokens | str | Path,
+        out: str | Path,
+        sample_rate: int | None = None,
+        any_weights: bool = False,
+        told: Told | None = None,
+    ) -> None:
+        """The tokens of one signal, or a token file (.voc), to the audio file `out`, as `decode` gives it.
+
+        Read, decoded and written piece by piece, see `encode_file`. sample_rate, any_weights: as for
+        `decode`; out: as for `audio.write`. ValueError as of both, and for a file of several signals.
+        """
+        long.decode_file(self, tokens, out, sample_rate, any_weights, told)
+
     def decode(
-        self, tokens: Tokens | Tensor, sample_rate: int | None = None, any_weights: bool = False
+        self,
+        tokens: Tokens | Tensor,
+        sample_rate: int | None = None,
+        any_weights: bool = False,
+        untrimmed: bool = False,
     ) -> Tensor:
         """Tokens, or bare codes (B, K, N) int64, to wav (B, C, T) float32, around [-1, 1] and not clipped.
 
         sample_rate: of the result, Hz. None: the codec's; `tokens.source_rate`: exactly the samples that
         went in. T is the longest item's, shorter ones end in zeros; bare codes are whole frames.
         any_weights: also decode tokens that were made with other weights than this codec's.
+        untrimmed: all that the decoder makes of an item's frames, whatever its length: the published codes'
+        own lengths, but for DAC's at 16 and 24 kHz, which are 8 less (see `zoo.dac.dac`).
         ValueError for those otherwise, for codes out of range, and tokens of another rate, hop or codebooks.
         """
         if not isinstance(tokens, Tokens | Tensor):
             raise ValueError(f"tokens are a {type(tokens).__name__}; accepted: Tokens, codes (B, K, N)")
-        self.quantizer.check_codes(tokens if isinstance(tokens, Tensor) else tokens.codes)
-        tokens = as_tokens(tokens, self.sample_rate, self.hop_length, self.codebook_sizes)
-        if tokens.weights and not any_weights and tokens.weights != self.weights:
-            known = f"this codec's, {self.weights}, or any with any_weights=True"
-            raise ValueError(f"tokens were made with the weights {tokens.weights}; accepted: {known}")
+        tokens = self._own(tokens, any_weights)
         rate = self.sample_rate if sample_rate is None else signal.check_rate(sample_rate)
         tokens, frames = tokens.to(self._device), tokens.frames.tolist()
         items: list[Tensor] = [tokens.codes] * len(tokens)
         with self._exactly():
             for group in signal.groups(frames):
+                codes = tokens.codes[group, :, : frames[group[0]]]
                 scales = None if tokens.scales is None else tokens.scales[group]
-                wav = self._synthesise(tokens.codes[group, :, : frames[group[0]]], scales)
+                wav = torch.cat(list(self._synthesise(self._parts(codes, scales))), -1)
                 for i, item in zip(group, wav, strict=True):
-                    items[i] = item[:, : int(tokens.lengths[i])]
+                    items[i] = item if untrimmed else item[:, : int(tokens.lengths[i])]
         if rate != self.sample_rate:
-            known = tokens.source_lengths if rate == tokens.source_rate else None
+            known = tokens.source_lengths if rate == tokens.source_rate and not untrimmed else None
             ends = [None] * len(items) if known is None else known.tolist()
             pairs = zip(items, ends, strict=True)
             items = [audio.resample(item, self.sample_rate, rate, end) for item, end in pairs]
@@ -215,15 +263,40 @@ class Codec(nn.Module):
             found = f"{wav.dtype} {tuple(wav.shape)}"
             raise ValueError(f"wav is {found}; accepted: float (B, {self.channels}, T), T of 1 or more")
 
-    def _analyse(self, wav: Tensor, num_codebooks: int) -> tuple[Tensor, Tensor | None]:
-        """Padded wav (B, C, T) to codes (B, K, N), and scales (B, S) from a codec that has them."""
-        z, _ = self.encoder(wav)
-        return self.quantizer.encode(z, num_codebooks), None
+    def _own(self, tokens: Tokens | Tensor, any_weights: bool) -> Tokens:
+        """The tokens, or codes as tokens; ValueError unless they are this codec's."""
+        self.quantizer.check_codes(tokens if isinstance(tokens, Tensor) else tokens.codes)
+        tokens = as_tokens(tokens, self.sample_rate, self.hop_length, self.codebook_sizes)
+        if tokens.weights and not any_weights and tokens.weights != self.weights:
+            known = f"this codec's, {self.weights}, or any with any_weights=True"
+            raise ValueError(f"tokens were made with the weights {tokens.weights}; accepted: {known}")
+        return tokens
 
-    def _synthesise(self, codes: Tensor, scales: Tensor | None) -> Tensor:
-        """Codes (B, K, N), and scales (B, S) if the tokens have any, to wav (B, C, T)."""
-        wav, _ = self.decoder(self.quantizer.decode(codes))
-        return wav
+    def _analyse(self, wav: Iterable[tuple[Tensor, bool]], num_codebooks: int) -> Iterator[Coded]:
+        """A padded signal in pieces, which may be gone through twice, to its codes, piece by piece."""
+        for z, _ in through(self.encoder, iter(wav)):
+            if z.shape[-1]:
+                yield Coded(self.quantizer.encode(z, num_codebooks))
+
+    def _synthesise(self, parts: Iterator[Coded]) -> Iterator[Tensor]:
+        """Codes in pieces to wav (B, C, t), piece by piece."""
+        latents = ((self.quantizer.decode(part.codes), part.final) for part in parts)
+        for wav, _ in through(self.decoder, latents):
+            if wav.shape[-1]:
+                yield wav
+
+    @property
+    def _frames_at_once(self) -> int:
+        return frames_at_once(self.hop_length, self._device)
+
+    def _tiles(self, wav: Tensor) -> Tiles:
+        return Tiles(wav, self._frames_at_once * self.hop_length)
+
+    def _parts(self, codes: Tensor, scales: Tensor | None) -> Iterator[Coded]:
+        """All scales come with the first codes."""
+        for part, final in Tiles(codes, self._frames_at_once):
+            yield Coded(part, scales, final)
+            scales = None
 
     def stream(self, num_codebooks: int | None = None) -> Stream:
         """Chunk-wise encode and decode; AttributeError unless encoder and decoder are both causal."""
@@ -231,7 +304,7 @@ class Codec(nn.Module):
             if not getattr(getattr(self, part), "causal", False):
                 raise AttributeError(f"this codec has no stream: its {part} is not causal, it looks ahead")
         books = self.quantizer.check_num_codebooks(num_codebooks)
-        return Stream(self.encoder, self.quantizer, self.decoder, self.pad, self.channels, books)
+        return Stream(self, books)
 
     def _signal(self, wav: Tensor | np.ndarray | str | Path, sample_rate: int | None) -> tuple[Tensor, int]:
         """Any input as (B, C, T) float32 with this codec's channels, and its rate."""

@@ -2,11 +2,14 @@
 
 import math
 from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vocable.codecs.codec import Codec, CodecOutput
+from vocable.codecs.coded import Coded
 from vocable.quantizers.base import Quantizer
 
 
@@ -16,7 +19,7 @@ class SegmentedCodec(Codec):
     The scale is the root mean square of the mean over the channels, as in EnCodec at 48 kHz
     (https://arxiv.org/abs/2210.13438). The frames of the S = ceil(T / stride) segments stand one after
     another in the codes, their scales (B, S) in `Tokens.scales`. Decoded segments fade linearly into each
-    other. One segment at a time is in work, so memory grows with the signal by little more than the signal.
+    other.
     """
 
     def __init__(
@@ -61,34 +64,51 @@ class SegmentedCodec(Codec):
         starts = range(0, length, self.stride)
         return [math.ceil(min(self.segment, length - start) / self.hop_length) for start in starts]
 
-    def _analyse(self, wav: Tensor, num_codebooks: int) -> tuple[Tensor, Tensor | None]:
-        codes, scales = [], []
-        for start in range(0, wav.shape[-1], self.stride):
-            part = wav[..., start : start + self.segment]
-            scale = loudness(part)
-            z, _ = self.encoder(part / scale)
-            codes.append(self.quantizer.encode(z, num_codebooks))
-            scales.append(scale[..., 0])
-        return torch.cat(codes, -1), torch.cat(scales, -1)
+    def _analyse(self, wav: Iterable[tuple[Tensor, bool]], num_codebooks: int) -> Iterator[Coded]:
+        held: Tensor | None = None
+        for piece, final in wav:
+            held = piece if held is None else torch.cat([held, piece], -1)
+            while held.shape[-1] >= (1 if final else self.segment):
+                part, held = held[..., : self.segment], held[..., self.stride :]
+                scale = loudness(part)
+                z, _ = self.encoder(part / scale)
+                yield Coded(self.quantizer.encode(z, num_codebooks), scale[..., 0])
 
-    def _synthesise(self, codes: Tensor, scales: Tensor | None) -> Tensor:
-        counts = self.segments(codes.shape[-1])
-        if scales is None or scales.shape[-1] < len(counts):
-            found = None if scales is None else tuple(scales.shape)
-            raise ValueError(
-                f"scales are {found}; accepted: {(len(codes), len(counts))}, one for each segment"
-            )
-        end = max(i * self.stride + count * self.hop_length for i, count in enumerate(counts))
-        wav = scales.new_zeros(len(codes), self.channels, end)
-        weights = scales.new_zeros(end)
-        fade = triangle(counts[0] * self.hop_length).to(scales)
-        for i, part in enumerate(codes.split(counts, -1)):
-            out, _ = self.decoder(self.quantizer.decode(part))
+    def _synthesise(self, parts: Iterator[Coded]) -> Iterator[Tensor]:
+        wav = weights = torch.zeros(0)  # of the last stretch, to which the next segment still adds
+        for codes, scale, final in self._coded_segments(parts):
+            out, _ = self.decoder(self.quantizer.decode(codes))
+            if not wav.numel():
+                wav, weights = out.new_zeros(*out.shape[:2], 0), out.new_zeros(0)
+                fade = triangle(out.shape[-1]).to(out)
+            more = max(0, out.shape[-1] - wav.shape[-1])
+            wav, weights = F.pad(wav, (0, more)), F.pad(weights, (0, more))
             weight = fade[: out.shape[-1]]
-            span = slice(i * self.stride, i * self.stride + out.shape[-1])
-            wav[..., span] += out * scales[:, i, None, None] * weight
-            weights[span] += weight
-        return wav.div_(weights)
+            wav[..., : out.shape[-1]] += out * scale[..., None] * weight
+            weights[: out.shape[-1]] += weight
+            known = wav.shape[-1] if final else self.stride
+            yield wav[..., :known] / weights[:known]
+            wav, weights = wav[..., known:], weights[known:]
+
+    def _coded_segments(self, parts: Iterator[Coded]) -> Iterator[Coded]:
+        """Segment by segment, codes (B, K, n) and scale (B, 1)."""
+        full = math.ceil(self.segment / self.hop_length)
+        short = math.ceil(self.segment / self.stride)  # the segments that may not be full, at most, all last
+        done, codes, scales = 0, list[Tensor](), list[Tensor]()
+        for part in parts:
+            codes.append(part.codes)
+            scales += [] if part.scales is None else part.scales.split(1, -1)
+            held = torch.cat(codes, -1)
+            count = max(0, held.shape[-1] // full - short)
+            counts = self.segments(done * full + held.shape[-1])[done:] if part.final else [full] * count
+            if len(scales) < len(counts):
+                found = (len(held), done + len(scales)) if done + len(scales) else None
+                known = f"{(len(held), done + len(counts))}, one for each segment"
+                raise ValueError(f"scales are {found}; accepted: {known}")
+            *segments, rest = held.split([*counts, held.shape[-1] - sum(counts)], -1)
+            for i, segment in enumerate(segments):
+                yield Coded(segment, scales[i], part.final and i + 1 == len(counts))
+            done, codes, scales = done + len(counts), [rest], scales[len(counts) :]
 
 
 def loudness(wav: Tensor) -> Tensor:

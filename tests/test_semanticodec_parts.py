@@ -159,7 +159,7 @@ def decoder() -> SemantiCodecDecoder:
     ],
 )
 def test_windows_overlap_until_all_is_covered(frames: int, expected: list[tuple[int, int]]) -> None:
-    found = [(int(part[0]), int(part[-1]) + 1) for part in decoder().windows(torch.arange(frames))]
+    found = [(int(part[0]), int(part[-1]) + 1) for part in decoder().windows([(torch.arange(frames), True)])]
     assert found == expected
 
 
@@ -167,7 +167,7 @@ def test_windows_fade_into_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     made, levels = decoder(), iter([1.0, 3.0, 2.0])
     length = SEGMENT + 32
     monkeypatch.setattr(made, "sample", lambda *_: torch.full((1, 1, length), next(levels)))
-    wav = made.join([torch.zeros(1, 8, 128)] * 3)[0, 0]
+    wav = torch.cat(list(made.joined([torch.zeros(1, 8, 128)] * 3)), -1)[0, 0]
     assert wav.shape == (3 * length - 2 * SHARED,)
     step = length - SHARED
     assert torch.equal(wav[:step].unique(), torch.tensor([1.0]))

@@ -106,10 +106,10 @@ def test_the_gain_is_the_meter_of_torchaudio() -> None:
     wav = torch.randn(6, 2, 30011, generator=generator).clamp(-3, 3) / 3
     wav *= torch.tensor([0.01, 0.05, 0.2, 0.5, 0.9, 1])[:, None, None] * torch.linspace(0, 1, 30011) ** 3
     expected = 10 ** ((-30 - functional.loudness(wav, 16000)) / 20)
-    torch.testing.assert_close(normalizing_gain(wav, 16000, -30), expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(normalizing_gain([wav], 16000, -30), expected, rtol=1e-5, atol=0)
     short = wav[2:3, :1, -6400:]
     torch.testing.assert_close(
-        normalizing_gain(short, 16000, -30), 10 ** ((-30 - functional.loudness(short, 16000)) / 20)
+        normalizing_gain([short], 16000, -30), 10 ** ((-30 - functional.loudness(short, 16000)) / 20)
     )
 
 
@@ -118,11 +118,11 @@ def test_silence_shorts_and_peaks() -> None:
     click = torch.zeros(1, 1, 8000)
     click[..., 4000] = 0.9
     noise = 0.01 * torch.randn(1, 1, 640, generator=torch.Generator().manual_seed(0))
-    gain = [normalizing_gain(wav, 16000, -20).item() for wav in (silence, 1e-4 * noise, click, noise)]
+    gain = [normalizing_gain([wav], 16000, -20).item() for wav in (silence, 1e-4 * noise, click, noise)]
     assert gain[:2] == [1, 1]
     assert gain[2] * 0.9 == pytest.approx(0.95)
     assert 2 < gain[3] < 20
-    assert math.isfinite(normalizing_gain(hum, 16000, -20).item())
+    assert math.isfinite(normalizing_gain([hum], 16000, -20).item())
 
 
 def test_any_length_and_batches(speech: Callable[[int, float], Tensor]) -> None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from functools import singledispatch
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vocable.codecs.backbones.conv import Sequential
+from vocable.codecs.backbones.conv import Sequential, Stateful
 from vocable.codecs.backbones.lookahead import advance, goes_on
 
 SAMPLES = 2**17  # of a piece, about: a few seconds, with which the activations of wide layers stay small
@@ -38,10 +38,14 @@ def through(layer: nn.Module, pieces: Pieces) -> Pieces:
 
     Exactly so, up to rounding; a layer that is neither causal nor known here or to `advance` gets all of x.
     """
+    first, final = next(pieces)
+    if final:
+        yield layer(first)[0], True
+        return
     known = next(cls for cls in type(layer).__mro__ if cls in ways.registry)
     # a class that is derived from a known one and does more needs its own way
-    same = type(layer).forward is getattr(known, "forward", None)
-    return ways(layer, pieces) if same else go_on(layer, pieces)
+    way = ways if type(layer).forward is getattr(known, "forward", None) else go_on
+    yield from way(layer, chain([(first, False)], pieces))
 
 
 def go_on(layer: nn.Module, pieces: Pieces) -> Pieces:
@@ -71,7 +75,9 @@ def _(layer: Sequential, pieces: Pieces) -> Pieces:
             pieces = go_on(Sequential(*parts), pieces)
         else:
             for part in parts:
-                pieces = through(part, pieces)
+                pieces = (
+                    through(part, pieces) if isinstance(part, Stateful) else go_on(Sequential(part), pieces)
+                )
     return pieces
 
 

@@ -11,6 +11,8 @@ from vocable.codecs.backbones.bigcodec import BigCodecEncoder
 from vocable.codecs.backbones.conv import State, Stateful, refuse_state
 from vocable.codecs.backbones.dac import DACEncoder
 from vocable.codecs.backbones.fbank import fbank
+from vocable.codecs.backbones.pieces import Pieces, ways
+from vocable.codecs.backbones.windows import by_window
 
 
 class SemanticEncoder(nn.Module):
@@ -59,9 +61,11 @@ class SemanticAcousticEncoder(Stateful):
 
     acoustic: gives latents (B, latent_dim, N). adapter: layers from and to (B, teacher.dim, N).
     D is latent_dim + teacher.dim.
+    window: an attribute, frames beyond which a codec encodes in windows (see `windows`); None: never.
     """
 
     causal = False
+    window: int | None = 2048  # 41 s
 
     def __init__(
         self,
@@ -94,3 +98,8 @@ class SemanticAcousticEncoder(Stateful):
         semantic = self.adapter(self.hear(wav))
         both = torch.cat([acoustic, semantic.to(acoustic.dtype)], 1)
         return self.mix(both.transpose(1, 2)).transpose(1, 2), None
+
+
+@ways.register
+def _(layer: SemanticAcousticEncoder, pieces: Pieces) -> Pieces:
+    return by_window(layer, pieces, layer.hop_length)

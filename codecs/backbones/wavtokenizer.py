@@ -5,7 +5,9 @@ from torch import Tensor, nn
 from vocable.codecs.backbones.conv import Conv1d, State, Stateful, refuse_state
 from vocable.codecs.backbones.convnext import ConvNeXtBlock, init_weights
 from vocable.codecs.backbones.istft import ISTFTHead
+from vocable.codecs.backbones.pieces import Pieces, ways
 from vocable.codecs.backbones.resnet import AttnBlock, ResnetBlock, group_norm
+from vocable.codecs.backbones.windows import by_window
 
 EPS = 1e-6  # of every LayerNorm
 
@@ -14,9 +16,11 @@ class WavTokenizerDecoder(Stateful):
     """Latents (B, latent_dim, N) to a waveform (B, 1, N * hop_length); each frame attends to all.
 
     dim: a multiple of 32. blocks: of ConvNeXt. A frame of the inverse STFT is four hops long.
+    window: an attribute, frames beyond which a codec decodes in windows (see `windows`); None: never.
     """
 
     causal = False
+    window: int | None = 3072  # 41 s at 75 frames a second
 
     def __init__(self, latent_dim: int = 512, dim: int = 768, blocks: int = 12, hop_length: int = 320):
         super().__init__()
@@ -44,3 +48,8 @@ class WavTokenizerDecoder(Stateful):
         x = self.context(self.inp(z)[0])
         x = self.blocks(self.norm(x.transpose(1, 2)))
         return self.head(self.out_norm(x)), None
+
+
+@ways.register
+def _(layer: WavTokenizerDecoder, pieces: Pieces) -> Pieces:
+    return by_window(layer, pieces)

@@ -6,7 +6,9 @@ from torch.nn import functional as F
 from vocable.codecs.backbones.conv import State, Stateful, refuse_state
 from vocable.codecs.backbones.convnext import init_weights
 from vocable.codecs.backbones.istft import ISTFTHead
+from vocable.codecs.backbones.pieces import Pieces, ways
 from vocable.codecs.backbones.resnet import ResnetBlock
+from vocable.codecs.backbones.windows import by_window
 
 EPS = 1e-6  # of every norm
 
@@ -51,9 +53,11 @@ class XCodec2Decoder(Stateful):
     """Latents (B, quantizer_dim, N) to a waveform (B, 1, N * hop_length); each frame attends to all.
 
     dim: a multiple of 32 and of heads. layers: of the transformer. A frame of the inverse STFT is four hops.
+    window: an attribute, frames beyond which a codec decodes in windows (see `windows`); None: never.
     """
 
     causal = False
+    window: int | None = 2048  # 41 s
 
     def __init__(
         self,
@@ -80,3 +84,8 @@ class XCodec2Decoder(Stateful):
         x = self.before(self.embed(self.inp(z.transpose(1, 2)).transpose(1, 2)))
         x = self.after(self.transformer(x.transpose(1, 2)).transpose(1, 2))
         return self.head(self.norm(x.transpose(1, 2))), None
+
+
+@ways.register
+def _(layer: XCodec2Decoder, pieces: Pieces) -> Pieces:
+    return by_window(layer, pieces)

@@ -92,6 +92,14 @@ class TokenReader:
             cut = Block(item, codes, scales, End(length, end.source_length if whole else None))
             return Tokens(**assemble([[Chunk.of(cut, first)]], header))
 
+    def end(self, item: int = 0) -> End:
+        """An item's samples, and those of what was encoded, from the index; as `read` may raise."""
+        with self._told():
+            mine = self._index.of(item)
+            return self._index.end(
+                int(mine[-1]), int(self._index.entries["frames"][mine].sum(dtype=np.int64))
+            )
+
     def close(self) -> None:
         """Close the file where this opened it."""
         if self._own:

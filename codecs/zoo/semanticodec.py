@@ -1,6 +1,6 @@
 """SemantiCodec (https://arxiv.org/abs/2405.00233): 25, 50 or 100 tokens a second, half of them semantic."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from vocable.codecs.backbones.semanticodec.hifigan import HiFiGAN
 from vocable.codecs.backbones.semanticodec.unet import UNet
 from vocable.codecs.backbones.semanticodec.vae import VAEDecoder
 from vocable.codecs.codec import Codec
+from vocable.codecs.coded import Coded
 from vocable.codecs.zoo.keys import rename
 from vocable.codecs.zoo.published import Published, Source
 from vocable.quantizers.semantic_residual import SemanticResidual
@@ -21,19 +22,33 @@ LAYERS = {25: 2, 50: 3, 100: 4}
 
 
 class SemantiCodec(Codec):
-    """A codec of segments: what it needs of memory beside wav and codes does not grow with the signal."""
+    """A codec of segments: what it needs of memory does not grow with the signal."""
 
     encoder: SemantiCodecEncoder
     quantizer: SemanticResidual
     decoder: SemantiCodecDecoder
 
-    def _analyse(self, wav: Tensor, num_codebooks: int) -> tuple[Tensor, Tensor | None]:
-        parts = [self.quantizer.encode(z, num_codebooks) for z in self.encoder.segments(wav)]
-        return torch.cat(parts, dim=-1), None
+    def _analyse(self, wav: Iterable[tuple[Tensor, bool]], num_codebooks: int) -> Iterator[Coded]:
+        for z in self.encoder.segments(wav):
+            yield Coded(self.quantizer.encode(z, num_codebooks))
 
-    def _synthesise(self, codes: Tensor, scales: Tensor | None) -> Tensor:
-        windows = (self.quantizer.decode(part) for part in self.decoder.windows(codes))
-        return self.decoder.join(windows)[..., : codes.shape[-1] * self.hop_length]
+    def _synthesise(self, parts: Iterator[Coded]) -> Iterator[Tensor]:
+        frames, given, held = 0, 0, list[Tensor]()
+
+        def counted() -> Iterator[tuple[Tensor, bool]]:
+            nonlocal frames
+            for part in parts:
+                frames += part.codes.shape[-1]
+                yield part.codes, part.final
+
+        # windows are a little too long, and the last has no more frames than there are: what may be past the
+        # signal's end waits until it is known that it isn't
+        for wav in self.decoder.joined(map(self.quantizer.decode, self.decoder.windows(counted()))):
+            held.append(wav)
+            wav = torch.cat(held, -1)
+            known, rest = wav.tensor_split([max(0, frames * self.hop_length - given)], -1)
+            given, held = given + known.shape[-1], [rest]
+            yield known
 
 
 def semanticodec(

@@ -13,6 +13,7 @@ from vocable.codecs.backbones.semanticodec.encoder import SEGMENT
 from vocable.codecs.backbones.semanticodec.hifigan import HiFiGAN
 from vocable.codecs.backbones.semanticodec.unet import UNet
 from vocable.codecs.backbones.semanticodec.vae import VAEDecoder
+from vocable.codecs.backbones.windows import overlapping
 
 POSITION = 192  # values of the context that say where a frame stands
 SHARED = SEGMENT // 16  # samples that two windows have in common
@@ -52,26 +53,27 @@ class SemantiCodecDecoder(nn.Module):
 
     def forward(self, z: Tensor, state: State = None) -> tuple[Tensor, State]:
         refuse_state(state)
-        return self.join(self.windows(z))[..., : z.shape[-1] * self.hop_length], None
+        wav = torch.cat(list(self.joined(self.windows([(z, True)]))), dim=-1)
+        return wav[..., : z.shape[-1] * self.hop_length], None
 
-    def windows(self, frames: Tensor) -> Iterator[Tensor]:
-        """Frames (..., N) in overlapping windows, the last as short as what is left."""
-        step = self.window - SHARED // self.hop_length
-        for start in range(0, max(1, frames.shape[-1] - (self.window - step)), step):
-            yield frames[..., start : start + self.window]
+    def windows(self, frames: Iterable[tuple[Tensor, bool]]) -> Iterator[Tensor]:
+        """Frames in pieces (..., n) to overlapping windows, the last as short as what is left."""
+        return (z for z, _ in overlapping(iter(frames), self.window, SHARED // self.hop_length))
 
-    def join(self, windows: Iterable[Tensor]) -> Tensor:
-        """Windows (B, D, up to `window`) to wav (B, 1, T), which is as long as whole windows are."""
+    def joined(self, windows: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Windows (B, D, up to `window`) to wav (B, 1, t) in pieces, as long as whole windows are."""
         generator = torch.Generator().manual_seed(self.seed)
-        parts: list[Tensor] = []
+        tail: Tensor | None = None
         for z in windows:
             wav = self.sample(z, generator)
-            if parts:
+            if tail is not None:
                 rise = torch.linspace(0, 1, SHARED, device=wav.device)
-                both = parts.pop() * rise.flip(0) + wav[..., :SHARED] * rise
+                both = tail * rise.flip(0) + wav[..., :SHARED] * rise
                 wav = torch.cat([both, wav[..., SHARED:]], dim=-1)
-            parts += [wav[..., :-SHARED], wav[..., -SHARED:]]
-        return torch.cat(parts, dim=-1)
+            yield wav[..., :-SHARED]
+            tail = wav[..., -SHARED:]
+        if tail is not None:
+            yield tail
 
     def sample(self, z: Tensor, generator: torch.Generator) -> Tensor:
         """One window z (B, D, up to `window`) to wav (B, 1, T), with the noise of `generator`."""

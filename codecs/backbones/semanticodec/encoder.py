@@ -1,7 +1,7 @@
 """SemantiCodec's encoder (https://arxiv.org/abs/2405.00233): AudioMAE over segments of 10.24 s."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from einops import rearrange
@@ -54,20 +54,27 @@ class SemantiCodecEncoder(nn.Module):
 
     def forward(self, wav: Tensor, state: State = None) -> tuple[Tensor, State]:
         refuse_state(state)
-        return torch.cat(list(self.segments(wav)), dim=-1), None
+        return torch.cat(list(self.segments([(wav, True)])), dim=-1), None
 
-    def segments(self, wav: Tensor) -> Iterator[Tensor]:
-        """The same z of wav (B, 1, T), segment by segment: a few at once where that is faster."""
-        left = self.frames(wav.shape[-1])
-        step = SEGMENT * (1 if wav.device.type == "cpu" else AT_ONCE)
-        for start in range(0, wav.shape[-1] + 1, step):  # whole segments are followed by one of silence
-            stop = min(start + step, wav.shape[-1] + 1)
-            starts = range(start, stop, SEGMENT)
-            spectrograms = torch.stack([self.spectrogram(wav[:, 0], i) for i in starts], dim=1)
-            z = self.describe(spectrograms.flatten(0, 1)).unflatten(0, (len(wav), len(starts)))
-            z = rearrange(z, "b s d n -> b d (s n)")[..., :left]
-            left -= z.shape[-1]
-            yield z
+    def segments(self, wav: Iterable[tuple[Tensor, bool]]) -> Iterator[Tensor]:
+        """The same z of wav in pieces (B, 1, T), segment by segment: a few at once where that is faster."""
+        total = given = 0
+        held: Tensor | None = None
+        for piece, final in wav:
+            total += piece.shape[-1]
+            held = piece[:, 0] if held is None else torch.cat([held, piece[:, 0]], -1)
+            # whole segments are followed by one of silence; others need a little of the next
+            whole = held.shape[-1] + SEGMENT if final else held.shape[-1] - WINDOW + SHIFT
+            starts = range(0, whole // SEGMENT * SEGMENT, SEGMENT)
+            step = 1 if held.device.type == "cpu" else AT_ONCE
+            for i in range(0, len(starts), step):
+                spectrograms = torch.stack([self.spectrogram(held, j) for j in starts[i : i + step]], dim=1)
+                z = self.describe(spectrograms.flatten(0, 1)).unflatten(0, spectrograms.shape[:2])
+                z = rearrange(z, "b s d n -> b d (s n)")
+                z = z[..., : self.frames(total) - given] if final else z
+                given += z.shape[-1]
+                yield z
+            held = held[:, len(starts) * SEGMENT :]
 
     def spectrogram(self, wav: Tensor, start: int) -> Tensor:
         """The segment of wav (B, T) that begins at `start`: (B, FRAMES, BANDS), normalised."""
