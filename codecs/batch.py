@@ -4,7 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import track
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+Told = Callable[[float, float], None]  # see `Codec.encode_file`
 
 
 def outputs(inputs: list[Path], out: str, suffixes: tuple[str, ...]) -> list[tuple[Path, Path]]:
@@ -35,20 +38,32 @@ def check_not_input(target: Path, inputs: list[Path]) -> None:
             raise ValueError(f"the output {target} is the input {path}; accepted: another file")
 
 
-def run(pairs: list[tuple[Path, Path]], work: Callable[[Path, Path], None], errors: Console) -> int:
-    """`work(input, output)` for every pair; the number that failed, each with its line on `errors`."""
+def run(pairs: list[tuple[Path, Path]], work: Callable[[Path, Path, Told], None], errors: Console) -> int:
+    """`work(input, output, told)` for every pair; the number that failed, each with its line on `errors`.
+
+    `told(done, total)` moves the bar of the file in work, in seconds of its audio.
+    """
     failed = 0
-    for source, target in track(pairs, console=errors, transient=True, disable=not errors.is_terminal):
-        try:
-            if not source.exists():
-                raise FileNotFoundError("no such file")
-            if source.is_dir():
-                raise IsADirectoryError("a folder; accepted: a file")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            work(source, target)
-        except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: also torch's, out of memory
-            failed += 1
-            errors.print(f"{source}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
+        bar = progress.add_task("")
+        for i, (source, target) in enumerate(pairs):
+
+            def told(done: float, total: float) -> None:
+                progress.update(bar, completed=done, total=total or None)
+
+            of = f"{i + 1} of {len(pairs)}: " if len(pairs) > 1 else ""
+            progress.reset(bar, total=None, description=f"{of}{escape(source.name)}")
+            try:
+                if not source.exists():
+                    raise FileNotFoundError("no such file")
+                if source.is_dir():
+                    raise IsADirectoryError("a folder; accepted: a file")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                work(source, target, told)
+            except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: also torch's, out of memory
+                failed += 1
+                errors.print(f"{source}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
     return failed
 
 

@@ -61,7 +61,7 @@ def reconstruct(
     except ValueError as error:
         _usage(str(error))
 
-    def work(source: Path, _: Path) -> None:
+    def work(source: Path, _: Path, __: batch.Told) -> None:
         with err.status(f"{source.name} through {codec}"):
             wav, rate = audio.read(source)
             model.decode(model.encode(wav[:, : rate // 2], rate, num_codebooks=codebooks))  # to warm up
@@ -111,8 +111,8 @@ def encode(
     model = _load(codec, codebooks)
     coder = _language_model(model) if lm else None
 
-    def work(source: Path, target: Path) -> None:
-        files.encode(model, source, target, codebooks, coder, pack)
+    def work(source: Path, target: Path, told: batch.Told) -> None:
+        files.encode(model, source, target, codebooks, coder, pack, told)
 
     raise typer.Exit(int(batch.run(pairs, work, err) > 0))
 
@@ -130,23 +130,22 @@ def decode(
     """Token files (.voc, .ecdc, .dac) to audio files."""
     import soundfile
 
-    from vocable.codecs import audio, batch
+    from vocable.codecs import batch
     from vocable.codecs.formats import files
 
     kinds = [f".{name.lower()}" for name in soundfile.available_formats()]
     pairs = _pairs(inputs, output, (".wav", *kinds, ".opus", ".oga", ".aif"))
     models = {} if codec is None else {codec: _load(codec)}
 
-    def work(source: Path, target: Path) -> None:
+    def work(source: Path, target: Path, told: batch.Told) -> None:
         from vocable.codecs.hub import load
 
-        held = files.read(source)
-        name = codec or getattr(held, "codec", "")
+        name = codec or files.made_by(source)
         if not name:
             raise ValueError("names no codec; tell it by --codec")
         if name not in models:
             models[name] = load(name)
-        audio.write(target, *files.decode(models[name], held, rate == "source", any_weights))
+        files.decode(models[name], source, target, rate == "source", any_weights, told)
 
     raise typer.Exit(int(batch.run(pairs, work, err) > 0))
 

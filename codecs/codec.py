@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 import torch
@@ -143,7 +143,7 @@ class Codec(nn.Module):
         """
         num_codebooks = self.quantizer.check_num_codebooks(num_codebooks)
         if isinstance(wav, str | Path) and lengths is None:
-            return long.encode(self, wav, sample_rate, num_codebooks)
+            return long.encode(cast(Any, self), wav, sample_rate, num_codebooks)
         wav, rate = self._signal(wav, sample_rate)
         given = signal.check_lengths(lengths, len(wav), wav.shape[-1])
         items = [item[:, :length] for item, length in zip(wav, given, strict=True)]
@@ -179,10 +179,8 @@ class Codec(nn.Module):
         """Codes (K, n) of each item (C, t), and scales (S,) of each from a codec that has them."""
         padded = [self.pad(item) for item in items]
         codes, scales = dict[int, Tensor](), dict[int, Tensor]()
-        # rounding follows the batch's size, and may tip a code; on a CPU, one by one is as fast
-        together = self._device.type != "cpu"
         with self._exactly():
-            for group in signal.groups([item.shape[-1] for item in padded], together):
+            for group in self._groups([item.shape[-1] for item in padded]):
                 batch = torch.stack([padded[i] for i in group]).to(self._device)
                 found, scale = joined(self._analyse(self._tiles(batch), num_codebooks))
                 codes.update(zip(group, found, strict=True))
@@ -204,7 +202,7 @@ class Codec(nn.Module):
         num_codebooks, packing: as for `encode` and `Tokens.save`. told: called with the seconds done and
         those of the file, 0 where it doesn't say. ValueError as of `encode`.
         """
-        long.encode_file(self, path, out, num_codebooks, packing, told)
+        long.encode_file(cast(Any, self), path, out, num_codebooks, packing, told)
 
     def decode_file(
         self,
@@ -219,7 +217,7 @@ class Codec(nn.Module):
         Read, decoded and written piece by piece, see `encode_file`. sample_rate, any_weights: as for
         `decode`; out: as for `audio.write`. ValueError as of both, and for a file of several signals.
         """
-        long.decode_file(self, tokens, out, sample_rate, any_weights, told)
+        long.decode_file(cast(Any, self), tokens, out, sample_rate, any_weights, told)
 
     def decode(
         self,
@@ -244,7 +242,7 @@ class Codec(nn.Module):
         tokens, frames = tokens.to(self._device), tokens.frames.tolist()
         items: list[Tensor] = [tokens.codes] * len(tokens)
         with self._exactly():
-            for group in signal.groups(frames):
+            for group in self._groups(frames):
                 codes = tokens.codes[group, :, : frames[group[0]]]
                 scales = None if tokens.scales is None else tokens.scales[group]
                 wav = torch.cat(list(self._synthesise(self._parts(codes, scales))), -1)
@@ -317,6 +315,14 @@ class Codec(nn.Module):
         """A whole signal (..., T) as the encoder takes it: by its own `pad`, else zeros to whole frames."""
         own = getattr(self.encoder, "pad", None)
         return F.pad(wav, (0, -wav.shape[-1] % self.hop_length)) if own is None else own(wav)
+
+    def _groups(self, counts: list[int]) -> Iterator[list[int]]:
+        """Batches of items of one count; on a CPU of one item each.
+
+        Rounding follows a batch's size, and may tip a code; on a CPU one by one is also the faster way for
+        all but short items, which fit its cache.
+        """
+        return signal.groups(counts, together=self._device.type != "cpu")
 
     @property
     def _device(self) -> torch.device:

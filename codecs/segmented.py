@@ -75,11 +75,12 @@ class SegmentedCodec(Codec):
                 yield Coded(self.quantizer.encode(z, num_codebooks), scale[..., 0])
 
     def _synthesise(self, parts: Iterator[Coded]) -> Iterator[Tensor]:
-        wav = weights = torch.zeros(0)  # of the last stretch, to which the next segment still adds
+        wav = weights = fade = torch.zeros(0)  # of the stretch to which the next segment still adds
         for codes, scale, final in self._coded_segments(parts):
+            assert scale is not None
             out, _ = self.decoder(self.quantizer.decode(codes))
-            if not wav.numel():
-                wav, weights = out.new_zeros(*out.shape[:2], 0), out.new_zeros(0)
+            if not fade.numel():
+                wav, weights = out[..., :0], out.new_zeros(0)
                 fade = triangle(out.shape[-1]).to(out)
             more = max(0, out.shape[-1] - wav.shape[-1])
             wav, weights = F.pad(wav, (0, more)), F.pad(weights, (0, more))

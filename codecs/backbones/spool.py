@@ -1,4 +1,4 @@
-"""Pieces of a signal kept for a second reading, from either end: in memory while they are few, then on disk."""
+"""Pieces of a signal kept for a second reading, from either end: in memory while few, then on disk."""
 
 from collections.abc import Iterable, Iterator
 from tempfile import SpooledTemporaryFile

@@ -4,14 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from torch import Tensor
-
 from vocable.codecs import audio
 from vocable.codecs.codec import Codec
 from vocable.codecs.formats import dacfile, descript, ecdc
-from vocable.codecs.formats.dacfile import DacFile
 from vocable.codecs.formats.language_model import LanguageModel
+from vocable.codecs.long import Told
 from vocable.codecs.tokens import Tokens
+from vocable.codecs.voc.reader import TokenReader
 
 SUFFIXES = (".voc", ".ecdc", ".dac")
 
@@ -23,43 +22,62 @@ def encode(
     num_codebooks: int | None = None,
     lm: LanguageModel | None = None,
     pack: Literal["bits", "entropy"] = "bits",
+    told: Told | None = None,
 ) -> None:
     """Encode the audio file `source` to `target`; `lm` and `pack` code .ecdc and .voc in fewer bytes.
 
-    ValueError where the suffix's format is not one for this codec.
+    told: as for `Codec.encode_file`, for .voc. ValueError where the format is not one for this codec.
     """
     suffix = Path(target).suffix.lower()
     if suffix == ".dac":
         dacfile.write(target, descript.compress(codec, *audio.read(source), num_codebooks))
         return
-    tokens = codec.encode(source, num_codebooks=num_codebooks)
     if suffix == ".ecdc":
-        ecdc.write(target, tokens, lm)
+        ecdc.write(target, codec.encode(source, num_codebooks=num_codebooks), lm)
     else:
-        tokens.save(target, pack)
+        codec.encode_file(source, target, num_codebooks, pack, told)
 
 
-def read(path: str | Path) -> Tokens | DacFile:
-    """What the file holds, by its suffix; ValueError where it is damaged or not one."""
+def made_by(path: str | Path) -> str:
+    """The name of the codec that a file of codes names, "" for none; ValueError where it is none."""
     suffix = Path(path).suffix.lower()
     if suffix == ".dac":
-        return dacfile.read(path)
-    return ecdc.read(path) if suffix == ".ecdc" else Tokens.load(path)
+        return ""
+    if suffix == ".ecdc":
+        return ecdc.header(path).kind.codec
+    with TokenReader(path) as reader:
+        return reader.header.codec
 
 
 def decode(
-    codec: Codec, held: Tokens | DacFile, at_source_rate: bool = True, any_weights: bool = False
-) -> tuple[Tensor, int]:
-    """The one signal that a file held, (C, T), and its rate in Hz: of what was encoded, or the codec's."""
-    if isinstance(held, DacFile):
+    codec: Codec,
+    source: str | Path,
+    target: str | Path,
+    at_source_rate: bool = True,
+    any_weights: bool = False,
+    told: Told | None = None,
+) -> None:
+    """Decode the one signal of a file of codes to the audio file `target`.
+
+    at_source_rate: at that of what was encoded, else at the codec's. any_weights, told: as for
+    `Codec.decode_file`. ValueError where the file is damaged, or not one for this codec.
+    """
+    suffix = Path(source).suffix.lower()
+    if suffix == ".dac":
+        held = dacfile.read(source)
         if not at_source_rate:
             length = audio.resampled_length(held.original_length, held.sample_rate, codec.sample_rate)
             held = replace(held, original_length=length, sample_rate=codec.sample_rate)
-        return descript.decompress(codec, held), held.sample_rate
-    if len(held) != 1:
-        raise ValueError(f"holds {len(held)} signals; accepted: 1")
-    rate = held.source_rate if at_source_rate and held.source_rate else held.sample_rate
-    return codec.decode(held, rate, any_weights)[0], rate
+        audio.write(target, descript.decompress(codec, held), held.sample_rate)
+        return
+    tokens = ecdc.read(source) if suffix == ".ecdc" else source
+    rate = tokens.source_rate if isinstance(tokens, Tokens) else _source_rate(source)
+    codec.decode_file(tokens, target, rate if at_source_rate else None, any_weights, told)
+
+
+def _source_rate(path: str | Path) -> int | None:
+    with TokenReader(path) as reader:
+        return reader.header.source_rate
 
 
 def rows(path: str | Path) -> dict[str, str]:
