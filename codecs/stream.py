@@ -1,13 +1,17 @@
 """Chunk-wise encode and decode of a causal codec."""
 
-from collections.abc import Callable
-from typing import Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from vocable.codecs.backbones.conv import State
 from vocable.codecs.signal import check_samples
-from vocable.quantizers.base import Quantizer
+from vocable.codecs.state import owned, tensors
+
+if TYPE_CHECKING:
+    from vocable.codecs.codec import Codec
 
 
 class Stream:
@@ -18,46 +22,42 @@ class Stream:
     >>> stream = codec.stream()
     >>> codes = [stream.encode(chunk) for chunk in chunks] + [stream.flush()]
 
-    are together the codes of the whole signal. A stream is one signal, or a batch of signals in step; for
-    two at once take two streams.
+    are together the codes of the whole signal. A stream is one signal, or a batch of signals in step; those
+    that begin, pause and end on their own are `Streams`.
+    encoder_state, decoder_state: None before their first frame, and then the stream's alone: layers write
+    to them as they go on.
     """
 
-    def __init__(
-        self,
-        encoder: nn.Module,
-        quantizer: Quantizer,
-        decoder: nn.Module,
-        pad: Callable[[Tensor], Tensor],
-        channels: int,
-        num_codebooks: int,
-    ) -> None:
-        self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
-        self.pad, self.channels, self.num_codebooks = pad, channels, num_codebooks
-        self.hop_length = cast(int, encoder.hop_length)
-        self.encoder_state: Any = None
-        self.decoder_state: Any = None
+    def __init__(self, codec: "Codec", num_codebooks: int) -> None:
+        self.codec, self.num_codebooks = codec, num_codebooks
+        self.encoder_state: State = None
+        self.decoder_state: State = None
         self.rest: Tensor | None = None
         self.held: Tensor | None = None
 
-    @torch.no_grad()
+    @property
+    def size(self) -> int | None:
+        """B, or None as long as nothing tells."""
+        known = (self.rest, self.held, *tensors([self.encoder_state, self.decoder_state]))
+        return next((len(tensor) for tensor in known if tensor is not None), None)
+
+    @property
+    def latency(self) -> float:
+        """Milliseconds from a sample to its reconstruction, computing time aside: one frame."""
+        return 1000 * self.codec.hop_length / self.codec.sample_rate
+
+    @property
+    def first_latency(self) -> float:
+        """The same at the start, where a codec that mirrors it (EnCodec) waits for some frames."""
+        return self.latency * max(first_frames(self.codec.encoder), first_frames(self.codec.decoder))
+
     def encode(self, chunk: Tensor) -> Tensor:
         """The next samples (B, C, T), float, any T, to the codes (B, K, n) of the frames that they fill.
 
         ValueError for another shape or batch than before, integers and NaN.
         """
-        batch = chunk.shape[:1] if self.rest is None else self.rest.shape[:1]
-        if not chunk.is_floating_point() or chunk.ndim != 3 or chunk.shape[:2] != (*batch, self.channels):
-            like = f"({'B' if self.rest is None else batch[0]}, {self.channels}, T)"
-            raise ValueError(f"chunk is {chunk.dtype} {tuple(chunk.shape)}; accepted: float {like}")
-        chunk = check_samples(chunk.float(), "chunk")
-        wav = chunk if self.rest is None else torch.cat([self.rest, chunk], -1)
-        whole = wav.shape[-1] - wav.shape[-1] % self.hop_length
-        if self.encoder_state is None and whole < _first(self.encoder) * self.hop_length:
-            whole = 0
-        self.rest = wav[..., whole:]
-        return self._codes(wav[..., :whole])
+        return self._codes(self.whole_frames(self.checked(chunk)))
 
-    @torch.no_grad()
     def decode(self, codes: Tensor, final: bool = False) -> Tensor:
         """The next codes (B, K, n), any n, to the samples (B, C, T) that they make known.
 
@@ -65,33 +65,87 @@ class Stream:
         frames: there the first ones come together. final: these codes are the last, hold nothing back.
         ValueError for codes of another shape or dtype, or out of range.
         """
-        self.quantizer.check_codes(codes)
-        codes = codes if self.held is None else torch.cat([self.held, codes], -1)
-        few = self.decoder_state is None and codes.shape[-1] < _first(self.decoder) and not final
-        self.held = codes if few else None
-        if few or not codes.shape[-1]:  # `encode` gives no frame for a chunk short of one
-            return torch.zeros(len(codes), self.channels, 0, device=codes.device)
-        with torch.autocast(codes.device.type, enabled=False):
-            wav, self.decoder_state = self.decoder(self.quantizer.decode(codes), self.decoder_state)
+        codes = self.known_codes(codes, final)
+        wav = codes.new_zeros(len(codes), self.codec.channels, 0, dtype=torch.float32)
+        if codes.shape[-1]:
+            with self.codec._exactly():
+                z = self.codec.quantizer.decode(codes)
+                wav, state = self.codec.decoder(z, self.decoder_state)
+                self.decoder_state = owned(state)
+        if final:
+            self.decoder_state = None
         return wav
 
-    @torch.no_grad()
     def flush(self) -> Tensor:
         """The codes (B, K, n) of the samples still held, padded as a signal's end. Ends the signal."""
         if self.rest is None:
             raise ValueError("flush before any chunk; accepted: flush after encode")
-        codes = self._codes(self.pad(self.rest) if self.rest.shape[-1] else self.rest)
+        codes = self._codes(self.codec.pad(self.rest) if self.rest.shape[-1] else self.rest)
         self.rest = self.encoder_state = None
         return codes
+
+    def checked(self, chunk: Tensor) -> Tensor:
+        """The chunk (B, C, T) as float32; ValueError for another shape or batch than before, and no audio."""
+        batch, channels = chunk.shape[:1] if self.rest is None else self.rest.shape[:1], self.codec.channels
+        if not chunk.is_floating_point() or chunk.ndim != 3 or chunk.shape[:2] != (*batch, channels):
+            like = f"({'B' if self.rest is None else batch[0]}, {channels}, T)"
+            raise ValueError(f"chunk is {chunk.dtype} {tuple(chunk.shape)}; accepted: float {like}")
+        return check_samples(chunk.float(), "chunk")
+
+    def whole_frames(self, chunk: Tensor, begun: bool | None = None) -> Tensor:
+        """The samples (B, C, T) that can be encoded, with this chunk; the others wait.
+
+        begun: whether any were encoded before; None: as `encoder_state` tells.
+        """
+        wav = chunk if self.rest is None else torch.cat([self.rest, chunk], -1)
+        hop = self.codec.hop_length
+        whole = wav.shape[-1] - wav.shape[-1] % hop
+        begun = self.encoder_state is not None if begun is None else begun
+        if not begun and whole < first_frames(self.codec.encoder) * hop:
+            whole = 0
+        self.rest = wav[..., whole:].clone()
+        return wav[..., :whole]
+
+    def known_codes(self, codes: Tensor, final: bool = False, begun: bool | None = None) -> Tensor:
+        """The codes (B, K, n) that can be decoded, with these; the others wait.
+
+        begun: whether any were decoded before; None: as `decoder_state` tells.
+        """
+        self.codec.quantizer.check_codes(codes)
+        if self.held is not None:
+            if codes.shape[:2] != self.held.shape[:2]:
+                known = f"{(*self.held.shape[:2], 'n')}, as those before"
+                raise ValueError(f"codes are {tuple(codes.shape)}; accepted: {known}")
+            codes = torch.cat([self.held, codes], -1)
+        begun = self.decoder_state is not None if begun is None else begun
+        few = not begun and codes.shape[-1] < first_frames(self.codec.decoder) and not final
+        self.held = codes if few else None
+        return codes[..., :0] if few else codes
+
+    def save(self, path: str | Path) -> None:
+        """Write where the stream stands to `path` (safetensors), whole or not at all; `restore` goes on."""
+        from vocable.codecs.saved import save
+
+        save(self, path)
+
+    def restore(self, path: str | Path) -> None:
+        """Stand where the stream that was saved to `path` stood.
+
+        ValueError where it was another codec's, by its weights, or had other codebooks, or is damaged.
+        """
+        from vocable.codecs.saved import restore
+
+        restore(self, path)
 
     def _codes(self, wav: Tensor) -> Tensor:
         if not wav.shape[-1]:
             return torch.zeros(len(wav), self.num_codebooks, 0, dtype=torch.int64, device=wav.device)
-        with torch.autocast(wav.device.type, enabled=False):  # as in Codec.encode: the same codes
-            z, self.encoder_state = self.encoder(wav, self.encoder_state)
-            return self.quantizer.encode(z, self.num_codebooks)
+        with self.codec._exactly():  # as in Codec.encode: the same codes
+            z, state = self.codec.encoder(wav, self.encoder_state)
+            self.encoder_state = owned(state)
+            return self.codec.quantizer.encode(z, self.num_codebooks)
 
 
-def _first(part: nn.Module) -> int:
+def first_frames(part: nn.Module) -> int:
     """The frames that the first chunk must have, for layers that mirror the start of the signal."""
     return getattr(part, "first_frames", 1)
