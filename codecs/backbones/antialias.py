@@ -40,7 +40,7 @@ class AntiAliasedSnake(nn.Module):
         self.register_buffer("kernel", torch.tensor(low_pass()), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled() or x.device.type != "cpu":
+        if torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling():
             return self._convolved(x)
         return self._in_blocks(x)
 

@@ -9,6 +9,7 @@ from torch.func import functional_call
 
 from vocable.codecs.backbones.conv import State, Stateful, refuse_state
 from vocable.codecs.backbones.pieces import Pieces, go_on, ways
+from vocable.codecs.backbones.recurrence import recurrence
 from vocable.codecs.backbones.spool import Spool, kept
 
 
@@ -29,7 +30,7 @@ class LSTM(Stateful):
             refuse_state(state)
         x = x.permute(2, 0, 1)
         before = None if state is None else tuple(part.transpose(0, 1).contiguous() for part in state)
-        y, after = self.lstm(x, before)
+        y, after = recurrence(self.lstm, x, before)
         skip = x if self.causal else torch.cat([x, x], -1)
         return (y + skip).permute(1, 2, 0), [part.transpose(0, 1) for part in after] if self.causal else None
 

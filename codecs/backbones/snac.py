@@ -37,12 +37,12 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         qkv = self.to_qkv(self.norm(x.transpose(1, 2)))
         whole = x.shape[-1] // self.window * self.window
-        parts = [self._attend(part) for part in (qkv[:, :whole], qkv[:, whole:]) if part.shape[1]]
+        sizes = ((qkv[:, :whole], self.window), (qkv[:, whole:], x.shape[-1] - whole))
+        parts = [self._attend(part, size) for part, size in sizes if part.shape[1]]
         return x + self.to_out(torch.cat(parts, dim=1)).transpose(1, 2)
 
-    def _attend(self, qkv: Tensor) -> Tensor:
-        """Projections (B, T, 3 D) of whole windows, or of one short one, to (B, T, D)."""
-        size = min(self.window, qkv.shape[1])
+    def _attend(self, qkv: Tensor, size: int) -> Tensor:
+        """Projections (B, T, 3 D) of windows of one size to (B, T, D)."""
         heads = rearrange(qkv, "b (w n) (three h d) -> three (b w) h n d", three=3, n=size, d=HEAD_DIM)
         cos, sin = rotary(torch.arange(size, device=qkv.device), HEAD_DIM)
         q, k = (rotate_halves(part, cos, sin) for part in heads[:2])

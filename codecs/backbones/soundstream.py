@@ -39,7 +39,7 @@ class FiLM(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         denoise = torch.as_tensor(self.denoise, dtype=z.dtype, device=z.device)
         try:
-            denoise = denoise.expand(len(z), z.shape[-1])
+            denoise = denoise.expand(z.shape[0], z.shape[-1])
         except RuntimeError:
             accepted = f"a number, ({z.shape[-1]},) or ({len(z)}, {z.shape[-1]})"
             raise ValueError(f"denoise is {tuple(denoise.shape)}; accepted: {accepted}") from None

@@ -39,9 +39,8 @@ def _attend_in_windows(q: Tensor, k: Tensor, v: Tensor, context: int) -> Tensor:
     windows = (count + context - 1) // context
     extra = windows * context - count
     # each window of `context` queries sees its own keys and those of the window before
-    q = F.pad(q, (0, 0, 0, extra)).unflatten(2, (windows, context))
-    k, v = (F.pad(x, (0, 0, context, extra)).unflatten(2, (windows + 1, context)) for x in (k, v))
-    k, v = (torch.cat([x[:, :, :-1], x[:, :, 1:]], dim=3) for x in (k, v))
+    q = F.pad(q, (0, 0, 0, extra)).unfold(2, context, context).transpose(3, 4)
+    k, v = (F.pad(x, (0, 0, context, extra)).unfold(2, 2 * context, context).transpose(3, 4) for x in (k, v))
     row, column = (torch.arange(size, device=q.device) for size in (context, 2 * context))
     age = context + row[:, None] - column
     window = torch.arange(windows, device=q.device)[:, None, None]
