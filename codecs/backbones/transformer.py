@@ -35,19 +35,18 @@ def attend(q: Tensor, k: Tensor, v: Tensor, context: int) -> Tensor:
 
 def _attend_in_windows(q: Tensor, k: Tensor, v: Tensor, context: int) -> Tensor:
     """The same for a whole signal, as one operation whatever N: a graph has no loop over blocks."""
-    count = q.shape[2]
-    windows = (count + context - 1) // context
-    extra = windows * context - count
-    # each window of `context` queries sees its own keys and those of the window before
-    q = F.pad(q, (0, 0, 0, extra)).unfold(2, context, context).transpose(3, 4)
-    k, v = (F.pad(x, (0, 0, context, extra)).unfold(2, 2 * context, context).transpose(3, 4) for x in (k, v))
-    row, column = (torch.arange(size, device=q.device) for size in (context, 2 * context))
-    age = context + row[:, None] - column
-    window = torch.arange(windows, device=q.device)[:, None, None]
-    seen = (age >= 0) & (age < context) & ((window > 0) | (column >= context))
-    heads = q.shape[:2]
-    y = F.scaled_dot_product_attention(*(x.flatten(0, 1) for x in (q, k, v)), attn_mask=seen)
-    return y.unflatten(0, heads).flatten(2, 3)[:, :, :count]
+    count, heads = q.shape[2], q.shape[:2]
+    # one more than are needed: to a graph a single one would be a special case
+    windows = torch.arange((count + context - 1) // context + 1, device=q.device)[:, None] * context
+    # each window of `context` queries sees its own keys and those of the window before; (W, n) positions
+    asking = windows + torch.arange(context, device=q.device)
+    asked = windows + torch.arange(-context, context, device=q.device)
+    age = asking[:, :, None] - asked[:, None]
+    seen = (age >= 0) & (age < context) & (asked >= 0)[:, None]
+    q = q.flatten(0, 1)[:, asking.clamp(max=count - 1)]
+    k, v = (x.flatten(0, 1)[:, asked.clamp(0, count - 1)] for x in (k, v))
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+    return y.flatten(1, 2)[:, torch.arange(count, device=q.device)].unflatten(0, heads)
 
 
 def _attend_block(q: Tensor, k: Tensor, v: Tensor, context: int) -> Tensor:
