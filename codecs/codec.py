@@ -1,7 +1,7 @@
 """The codec: encoder, quantizer, decoder."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocable.codecs import audio, long, signal
+from vocable.codecs import audio, long, many, signal
 from vocable.codecs.backbones.pieces import Tiles, frames_at_once, through
 from vocable.codecs.coded import Coded, joined
 from vocable.codecs.long import Told
@@ -203,6 +203,26 @@ class Codec(nn.Module):
         those of the file, 0 where it doesn't say. ValueError as of `encode`.
         """
         long.encode_file(cast(Any, self), path, out, num_codebooks, packing, told)
+
+    def encode_files(
+        self,
+        paths: Iterable[str | Path],
+        num_codebooks: int | None = None,
+        batch_seconds: float = 120.0,
+        on_error: Callable[[Path, Exception], None] | None = None,
+    ) -> Iterator[tuple[Path, Tokens]]:
+        """Each of the audio files with its tokens, those of `encode(path)`, in the order of `paths`.
+
+        The next files are read and resampled, in threads, while one is encoded. On a GPU those of one length
+        are encoded together, `batch_seconds` of audio at once; a longer file goes piece by piece. Memory
+        does not grow with the number of files.
+        on_error: called with a path that can't be read and the ValueError or OSError, and the rest goes on;
+        None: it is raised when the file's turn comes. ValueError for other arguments than accepted.
+
+        >>> for path, tokens in codec.encode_files(Path("speech").glob("*.flac")):
+        ...     tokens.save(path.with_suffix(".voc"))
+        """
+        return many.encode_files(cast(Any, self), paths, num_codebooks, batch_seconds, on_error)
 
     def decode_file(
         self,
