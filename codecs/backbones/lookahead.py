@@ -14,6 +14,7 @@ from vocable.codecs.backbones.conv import Conv1d, ConvTranspose1d, Residual, Seq
 from vocable.codecs.backbones.padding import pad
 from vocable.codecs.backbones.snake import Snake
 
+CONTAINERS = (nn.Sequential, nn.ModuleList, Sequential, Residual)
 SAMPLEWISE = (Snake, nn.ELU, nn.Tanh, nn.Identity)
 
 
@@ -98,6 +99,8 @@ def goes_on(layer: nn.Module) -> bool:
     """
     if any(getattr(part, "needs_whole", False) for part in layer.modules()):
         return False
+    if isinstance(layer, CONTAINERS):
+        return all(map(goes_on, layer.children()))
     if getattr(layer, "causal", False) or isinstance(layer, SAMPLEWISE):
         return True
     known = next(cls for cls in type(layer).__mro__ if cls in advance.registry)
