@@ -18,6 +18,7 @@ from vocable.codecs.backbones.depthwise import DepthwiseConv1d
 from vocable.codecs.backbones.istft import DirectionISTFTHead
 from vocable.codecs.backbones.semanticodec.vae import VAEDecoder
 from vocable.codecs.codec import Codec
+from vocable.codecs.hub import load
 from vocable.codecs.zoo import table, xcodec, xcodec2
 from vocable.quantizers.base import Quantizer
 from vocable.quantizers.rvq import ema_rvq
@@ -65,20 +66,34 @@ _OWN: dict[str, dict[str, Any]] = {  # beside the family's
     "snac-44khz": {"decoder_dim": 128, "window": 4},
     "xcodec2": {"teacher": {**xcodec2.W2V_BERT, **_BERT}},
 }
+_SHAPE = {
+    "strides",
+    "ratios",
+    "patch",
+    "depths",
+    "window",
+    "layers",
+    "context",
+    "blocks",
+    "segment",
+    "stride",
+}
 
 
-def small_codec(name: str, seed: int = 0) -> Codec:
+def small_codec(name: str, seed: int = 0, narrow: bool = False) -> Codec:
     """The published codec `name`, or the built-in, narrow and shallow, with random weights that matter.
 
     Rates, channels and structure are the published ones; widths, depths, codebooks and most hops are less.
+    narrow: only widths and codebooks are less, so that its frames and how far it looks are the published.
     ValueError for other names; ImportError for `NEEDS_TRANSFORMERS` without transformers.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name == BUILT_IN:
-            return enliven(_built_in())
+            return load(name) if narrow else enliven(_built_in())
         family = name.split("-")[0]
         options = {**_FAMILIES.get(family, {}), **_OWN.get(name, {})}
+        options = {key: value for key, value in options.items() if not narrow or key not in _SHAPE}
         if family == "xcodec":
             options["teacher"] = {**xcodec.base("wavlm" if "wavlm" in name else "hubert"), **_TEACHER}
         codec = table.codec(name, **options)
