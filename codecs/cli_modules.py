@@ -29,7 +29,13 @@ def train(context: typer.Context) -> None:
 
 
 def export(context: typer.Context) -> None:
-    """A training checkpoint to a codec folder: python -m vocable.recipes.export and the same arguments."""
+    """A training checkpoint to a codec folder: python -m vocable.recipes.export and the same arguments.
+
+    With --onnx, a codec to ONNX files: python -m vocable.codecs.graphs.export and the others.
+    """
+    args = [arg for arg in context.args if arg != "--onnx"]
+    if len(args) < len(context.args):
+        _forward("onnx", "vocable.codecs.graphs.export", args, "onnx", "onnxscript", "onnxruntime")
     _forward("train", "vocable.recipes.export", context.args, "lightning", "hydra")
 
 

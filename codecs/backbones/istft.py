@@ -6,6 +6,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vocable.codecs.backbones.conv import State
+from vocable.codecs.backbones.fourier import irfft, rfft
 from vocable.codecs.backbones.lookahead import advance
 from vocable.codecs.backbones.padding import check_multiple
 
@@ -34,7 +35,7 @@ class STFT(nn.Module):
     def spectra(self, padded: Tensor) -> Tensor:
         """Of every whole frame, the first of which begins with padded (B, T)."""
         frames = padded.unfold(-1, self.n_fft, self.hop_length)
-        return torch.fft.rfft(frames * self.window).transpose(1, 2)
+        return rfft(frames * self.window).transpose(1, 2)
 
 
 @advance.register
@@ -75,7 +76,7 @@ class ISTFT(nn.Module):
 
     def sums(self, spec: Tensor) -> tuple[Tensor, Tensor]:
         """The frames of spec (B, F, N) in their places, (B, T), and the squared windows in theirs, (1, T)."""
-        frames = torch.fft.irfft(spec.transpose(1, 2), self.n_fft) * self.window
+        frames = irfft(spec.transpose(1, 2), self.n_fft) * self.window
         squares = self.window.square().expand(1, frames.shape[1], -1)
         return overlap_add(frames, self.hop_length), overlap_add(squares, self.hop_length)
 
