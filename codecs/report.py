@@ -7,9 +7,11 @@ from torch import Tensor
 
 from vocable.codecs import hub
 from vocable.codecs.codec import Codec
+from vocable.codecs.delay import codec_delay
 from vocable.codecs.tokens import Tokens
 from vocable.codecs.voc import TokenReader
 from vocable.codecs.zoo import table
+from vocable.codecs.zoo.semanticodec import SemantiCodec
 
 
 def rates(tokens: Tokens) -> dict[str, str]:
@@ -74,8 +76,19 @@ def codec_rows(codec: Codec, name: str) -> dict[str, str]:
         "token rate": f"{codec.token_rate(1):g} to {codec.token_rate():g} tokens/s",
         "bit rate": f"{codec.bit_rate(1) / 1000:.2f} to {codec.bit_rate() / 1000:.2f} kbit/s",
         "parameters": f"{sum(weight.numel() for weight in codec.parameters()) / 1e6:.2f} M",
+        "delay": delay_row(codec),
         "licence": licence(name),
     }
+
+
+def delay_row(codec: Codec) -> str:
+    """How much later than the original a reconstruction is, measured."""
+    if isinstance(codec, SemantiCodec):
+        return "2 ms more after each 9.6 s, as officially"
+    found = codec_delay(codec)
+    if found.likeness < 0.5:
+        return f"can't be measured: the waveform is another's (correlation {found.likeness:.2f})"
+    return f"{found.ms:.2f} ms, measured on speech"
 
 
 def licence(name: str) -> str:

@@ -13,10 +13,10 @@ pytest.importorskip("av")
 
 from vocable.benchmarks.baselines import AAC, KINDS, MP3, Baseline, Codec2, Opus, baseline
 from vocable.benchmarks.baselines.codec2 import MODES
-from vocable.benchmarks.delay import delay
 from vocable.benchmarks.judges.base import Unavailable
 from vocable.codecs.audio import read, resample
 from vocable.codecs.cli import clip
+from vocable.codecs.delay import delay
 from vocable.codecs.measure import si_sdr, stoi
 
 RATE = 16_000

@@ -12,12 +12,12 @@ pytest.importorskip("pesq")
 pytest.importorskip("pystoi")
 pytest.importorskip("torchaudio")
 
-from vocable.benchmarks.delay import delay
 from vocable.benchmarks.judges import intrusive
 from vocable.benchmarks.judges.base import Unavailable, Utterance
 from vocable.benchmarks.judges.intrusive import SignalJudge
 from vocable.codecs.audio import read, resample
 from vocable.codecs.cli import clip
+from vocable.codecs.delay import delay
 from vocable.codecs.measure import pesq_nb, pesq_wb, stoi
 
 RATE = 16_000

@@ -18,10 +18,10 @@ if "VOCABLE_LYRA" not in os.environ:
 
 from vocable.benchmarks.baselines import Lyra, baseline
 from vocable.benchmarks.baselines.lyra import FILES
-from vocable.benchmarks.delay import delay
 from vocable.benchmarks.subjects import Made
 from vocable.codecs.audio import read
 from vocable.codecs.cli import clip
+from vocable.codecs.delay import delay
 from vocable.codecs.measure import pesq_wb, stoi
 
 FOLDER, RATE = Path(os.environ["VOCABLE_LYRA"]), 16_000

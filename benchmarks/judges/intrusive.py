@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from vocable.benchmarks.delay import delay
 from vocable.benchmarks.judges.base import Column, Judge, Score, Utterance
 from vocable.benchmarks.judges.common import at, need, versions
 from vocable.codecs import measure
+from vocable.codecs.delay import delay
 
 RATE = 16_000
 

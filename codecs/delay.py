@@ -1,10 +1,35 @@
 """How much later than the original a reconstruction is."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vocable.codecs.audio import read, resample
+from vocable.codecs.codec import Codec
+
 REACH = 250.0  # ms
+
+
+class Delay(NamedTuple):
+    """Milliseconds, and how alike the signals are when the later is moved by so much, -1 to 1."""
+
+    ms: float
+    likeness: float
+
+
+def codec_delay(codec: Codec, seconds: float = 3.0) -> Delay:
+    """How much later the codec's reconstruction of `seconds` of the package's recording is than that."""
+    from vocable.codecs.cli import clip
+
+    wav, rate = read(clip(), offset=8000, frames=round(16_000 * seconds))
+    wav = resample(wav, rate, codec.sample_rate)[0]
+    made = codec.decode(codec.encode(wav.expand(codec.channels, -1)))[0, 0].cpu()
+    ms = delay(wav, made, codec.sample_rate)
+    lag = round(ms * codec.sample_rate / 1000)
+    one, other = wav[max(0, -lag) : len(wav) - max(0, lag)], made[max(0, lag) : len(wav) - max(0, -lag)]
+    return Delay(ms, float(F.cosine_similarity(one, other, dim=0)))
 
 
 def delay(reference: Tensor, estimate: Tensor, sample_rate: int) -> float:
