@@ -133,6 +133,8 @@ def _decode(
                 yield wav, given == end.length
             if told is not None:
                 told(given / codec.sample_rate, end.length / codec.sample_rate)
+        for _ in parts:  # what a file holds after the last codes: errors, if anything
+            pass
 
     with codec._exactly(), audio.writing(out, codec.channels, rate) as write:
         for wav, _ in blocks.resampled(decoded(), codec.sample_rate, rate, length):

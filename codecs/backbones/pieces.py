@@ -39,13 +39,13 @@ def through(layer: nn.Module, pieces: Pieces) -> Pieces:
     Exactly so, up to rounding; a layer that is neither causal nor known here or to `advance` gets all of x.
     """
     first, final = next(pieces)
-    if final:
+    if final and getattr(layer, "window", None) is None:  # see `windows`
         yield layer(first)[0], True
         return
     known = next(cls for cls in type(layer).__mro__ if cls in ways.registry)
     # a class that is derived from a known one and does more needs its own way
     way = ways if type(layer).forward is getattr(known, "forward", None) else go_on
-    yield from way(layer, chain([(first, False)], pieces))
+    yield from way(layer, chain([(first, final)], pieces))
 
 
 def go_on(layer: nn.Module, pieces: Pieces) -> Pieces:
