@@ -2,39 +2,21 @@
 
 import math
 from collections.abc import Iterator
-from copy import deepcopy
-from functools import cache
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from vocable.benchmarks.small import NAMES, NEEDS_TRANSFORMERS, small_codec
-from vocable.codecs import Codec
 from vocable.codecs.backbones.conv import Conv1d, Sequential, Stateful
 from vocable.codecs.backbones.dac import DACEncoder
-from vocable.codecs.backbones.lookahead import goes_on
 from vocable.codecs.backbones.lstm import LSTM
 from vocable.codecs.backbones.pieces import Tiles, frames_at_once, regroup, through
 from vocable.codecs.backbones.seanet import Layers, SEANetEncoder
 from vocable.codecs.backbones.spool import Spool
 from vocable.codecs.backbones.wavtokenizer import WavTokenizerDecoder
 from vocable.codecs.backbones.windows import in_windows, overlapping
-
-# in others a frame depends on all others (see windows), or the codec goes from segment to segment
-OWN_WAY = ("encodec-48khz", "semanticodec-100")
-ENCODERS = [name for name in NAMES if name not in (*OWN_WAY, *NEEDS_TRANSFORMERS)]
-DECODERS = [name for name in NAMES if name not in (*OWN_WAY, "xcodec2", "wavtokenizer-small-600")]
-drawn = settings(max_examples=6, deadline=None)
-made = cache(small_codec)
-
-
-def needed(name: str) -> Codec:
-    if name in NEEDS_TRANSFORMERS:
-        pytest.importorskip("transformers")
-    return made(name)
 
 
 @torch.no_grad()
@@ -43,50 +25,6 @@ def in_pieces(layer: nn.Module, x: Tensor, size: int) -> tuple[Tensor, int]:
     found = list(through(layer, iter(Tiles(x, size))))
     assert [final for _, final in found] == [*[False] * (len(found) - 1), True]
     return torch.cat([y for y, _ in found], -1), max(y.shape[-1] for y, _ in found)
-
-
-@pytest.mark.parametrize("name", ENCODERS)
-@drawn
-@given(samples=st.integers(1, 20_000), frames=st.integers(1, 30), seed=st.integers(0, 9))
-def test_encoders_give_the_latents_and_codes_of_the_whole(
-    name: str, samples: int, frames: int, seed: int
-) -> None:
-    codec = needed(name)
-    noise = torch.randn(1, codec.channels, samples, generator=torch.Generator().manual_seed(seed))
-    wav = codec.pad(0.3 * noise)
-    with torch.no_grad():
-        whole = codec.encoder(wav)[0]
-        pieces, _ = in_pieces(codec.encoder, wav, max(frames, 8) * codec.hop_length)
-        torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-4 * float(whole.abs().max()))
-        assert torch.equal(codec.quantizer.encode(pieces), codec.quantizer.encode(whole))
-
-
-@pytest.mark.parametrize("name", DECODERS)
-@drawn
-@given(count=st.integers(1, 120), frames=st.integers(1, 30), seed=st.integers(0, 9))
-def test_decoders_give_the_audio_of_the_whole(name: str, count: int, frames: int, seed: int) -> None:
-    codec = needed(name)
-    generator = torch.Generator().manual_seed(seed)
-    codes = [torch.randint(size, (1, count), generator=generator) for size in codec.codebook_sizes]
-    z = codec.quantizer.decode(torch.stack(codes, 1)).double()
-    step, decoder = z.shape[-1] // count, deepcopy(codec.decoder).double()
-    with torch.no_grad():
-        whole = decoder(z)[0]
-    pieces, _ = in_pieces(decoder, z, max(frames, 8) * step)
-    torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-5 * max(1, float(whole.abs().max())))
-
-
-@pytest.mark.parametrize("name", [n for n in DECODERS if not n.startswith(("xcodec", "wavtokenizer"))])
-def test_a_piece_comes_out_about_as_it_went_in(name: str) -> None:
-    """What is held back is what later outputs need: no encoder or decoder waits for the signal's end."""
-    codec = made(name)
-    for part in (codec.encoder, codec.decoder):
-        known = goes_on(part) or goes_on(part.get_submodule("layers"))
-        assert known == (part is codec.decoder or not name.startswith("speechtokenizer"))
-    z = codec.encoder(codec.pad(torch.randn(1, codec.channels, 200 * codec.hop_length)))[0]
-    step = z.shape[-1] // 200
-    _, longest = in_pieces(codec.decoder, z.detach(), 20 * step)
-    assert longest < 90 * codec.hop_length
 
 
 class Doubled(Stateful):
