@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self, cast, overload
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from vocable.codecs import audio, long, many, signal
 from vocable.codecs.backbones.pieces import Tiles, frames_at_once, through
 from vocable.codecs.coded import Coded, joined
 from vocable.codecs.long import Told
+from vocable.codecs.sliding import SlidingStream, open_stream
 from vocable.codecs.stream import Stream
 from vocable.codecs.tokens import Tokens, as_tokens
 from vocable.codecs.voc.layout import Packing
@@ -47,6 +48,8 @@ class Codec(nn.Module):
     >>> tokens = codec.encode("speech.wav")
     >>> wav = codec.decode(tokens)
     """
+
+    needs_whole = False  # whether it takes the whole signal, or segments of one length, at once
 
     def __init__(
         self,
@@ -316,13 +319,31 @@ class Codec(nn.Module):
             yield Coded(part, scales, final)
             scales = None
 
-    def stream(self, num_codebooks: int | None = None) -> Stream:
-        """Chunk-wise encode and decode; AttributeError unless encoder and decoder are both causal."""
-        for part in ("encoder", "decoder"):
-            if not getattr(getattr(self, part), "causal", False):
-                raise AttributeError(f"this codec has no stream: its {part} is not causal, it looks ahead")
-        books = self.quantizer.check_num_codebooks(num_codebooks)
-        return Stream(self, books)
+    @overload
+    def stream(self, num_codebooks: int | None = None) -> Stream: ...
+
+    @overload
+    def stream(
+        self, num_codebooks: int | None = None, *, context: float, lookahead: float | None = None
+    ) -> Stream | SlidingStream: ...
+
+    def stream(
+        self,
+        num_codebooks: int | None = None,
+        *,
+        context: float | None = None,
+        lookahead: float | None = None,
+    ) -> Stream | SlidingStream:
+        """Chunk-wise encode and decode; many signals at once are `vocable.codecs.streams.Streams`.
+
+        context: seconds that a codec which looks ahead may see before a frame, and after it; its stream says
+        how late it is and whether it is exact, see `SlidingStream`. A causal codec's is exact without.
+        lookahead: seconds that it may see after a frame, in a window whatever its architecture: for less
+        latency, or less memory. None: as `context`, or what exact results take.
+        AttributeError, without `context`, unless encoder and decoder are both causal; ValueError for a codec
+        that needs the whole signal or segments of it at once (EnCodec at 48 kHz, StableCodec, SemantiCodec).
+        """
+        return open_stream(cast(Any, self), num_codebooks, context, lookahead)
 
     def _signal(self, wav: Tensor | np.ndarray | str | Path, sample_rate: int | None) -> tuple[Tensor, int]:
         """Any input as (B, C, T) float32 with this codec's channels, and its rate."""

@@ -23,6 +23,8 @@ class NormalizingCodec(Codec):
     is on the signal as it is.
     """
 
+    needs_whole = True
+
     def __init__(
         self,
         encoder: nn.Module,

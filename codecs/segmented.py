@@ -22,6 +22,8 @@ class SegmentedCodec(Codec):
     other.
     """
 
+    needs_whole = True
+
     def __init__(
         self,
         encoder: nn.Module,

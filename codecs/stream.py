@@ -1,7 +1,7 @@
 """Chunk-wise encode and decode of a causal codec."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,9 @@ class Stream:
         known = (self.rest, self.held, *tensors([self.encoder_state, self.decoder_state]))
         return next((len(tensor) for tensor in known if tensor is not None), None)
 
+    exact = True  # the codes and the audio of the whole signal
+    lookahead = 0.0, 0.0  # milliseconds that encoder and decoder wait for
+
     @property
     def latency(self) -> float:
         """Milliseconds from a sample to its reconstruction, computing time aside: one frame."""
@@ -56,7 +59,7 @@ class Stream:
 
         ValueError for another shape or batch than before, integers and NaN.
         """
-        return self._codes(self.whole_frames(self.checked(chunk)))
+        return self._codes(self.whole_frames(check_chunk(chunk, self.rest, self.codec.channels)))
 
     def decode(self, codes: Tensor, final: bool = False) -> Tensor:
         """The next codes (B, K, n), any n, to the samples (B, C, T) that they make known.
@@ -83,14 +86,6 @@ class Stream:
         codes = self._codes(self.codec.pad(self.rest) if self.rest.shape[-1] else self.rest)
         self.rest = self.encoder_state = None
         return codes
-
-    def checked(self, chunk: Tensor) -> Tensor:
-        """The chunk (B, C, T) as float32; ValueError for another shape or batch than before, and no audio."""
-        batch, channels = chunk.shape[:1] if self.rest is None else self.rest.shape[:1], self.codec.channels
-        if not chunk.is_floating_point() or chunk.ndim != 3 or chunk.shape[:2] != (*batch, channels):
-            like = f"({'B' if self.rest is None else batch[0]}, {channels}, T)"
-            raise ValueError(f"chunk is {chunk.dtype} {tuple(chunk.shape)}; accepted: float {like}")
-        return check_samples(chunk.float(), "chunk")
 
     def whole_frames(self, chunk: Tensor, begun: bool | None = None) -> Tensor:
         """The samples (B, C, T) that can be encoded, with this chunk; the others wait.
@@ -126,7 +121,7 @@ class Stream:
         """Write where the stream stands to `path` (safetensors), whole or not at all; `restore` goes on."""
         from vocable.codecs.saved import save
 
-        save(self, path)
+        save(cast(Any, self), path)
 
     def restore(self, path: str | Path) -> None:
         """Stand where the stream that was saved to `path` stood.
@@ -135,7 +130,7 @@ class Stream:
         """
         from vocable.codecs.saved import restore
 
-        restore(self, path)
+        restore(cast(Any, self), path)
 
     def _codes(self, wav: Tensor) -> Tensor:
         if not wav.shape[-1]:
@@ -149,3 +144,12 @@ class Stream:
 def first_frames(part: nn.Module) -> int:
     """The frames that the first chunk must have, for layers that mirror the start of the signal."""
     return getattr(part, "first_frames", 1)
+
+
+def check_chunk(chunk: Tensor, before: Tensor | None, channels: int) -> Tensor:
+    """The chunk (B, C, T) as float32; ValueError unless it is audio of these channels, and B as `before`."""
+    batch = chunk.shape[:1] if before is None else before.shape[:1]
+    if not chunk.is_floating_point() or chunk.ndim != 3 or chunk.shape[:2] != (*batch, channels):
+        like = f"({'B' if before is None else batch[0]}, {channels}, T)"
+        raise ValueError(f"chunk is {chunk.dtype} {tuple(chunk.shape)}; accepted: float {like}")
+    return check_samples(chunk.float(), "chunk")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vocable.codecs.backbones.conv import State
 from vocable.codecs.pool import Pool
-from vocable.codecs.stream import Stream, first_frames
+from vocable.codecs.stream import Stream, check_chunk, first_frames
 
 if TYPE_CHECKING:
     from vocable.codecs.codec import Codec
@@ -75,7 +75,7 @@ class Streams:
         ValueError for a number that is no member's, another shape, integers and NaN; then nothing is done.
         """
         given = {
-            number: (member, member.checked(chunk[None]))
+            number: (member, check_chunk(chunk[None], member.rest, self.codec.channels))
             for (number, chunk), member in zip(chunks.items(), self._of(chunks), strict=True)
         }
         ready = {

@@ -24,6 +24,7 @@ LAYERS = {25: 2, 50: 3, 100: 4}
 class SemantiCodec(Codec):
     """A codec of segments: what it needs of memory does not grow with the signal."""
 
+    needs_whole = True
     encoder: SemantiCodecEncoder
     quantizer: SemanticResidual
     decoder: SemantiCodecDecoder
