@@ -48,7 +48,7 @@ def _(layer: STFT, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]
     if not count:
         return torch.zeros(len(x), layer.n_fft // 2 + 1, 0, dtype=torch.complex64, device=x.device), x
     used = count * layer.hop_length
-    return layer.spectra(x[..., : used - layer.hop_length + layer.n_fft]), x[..., used:]
+    return layer.spectra(x[..., : used - layer.hop_length + layer.n_fft]), x[..., used:].clone()
 
 
 class ISTFT(nn.Module):
@@ -94,7 +94,7 @@ def _(layer: ISTFT, x: Tensor, state: State, final: bool) -> tuple[Tensor, State
     known = end + overlap - overlap // 2 if final else end
     start = min(early, known)
     wav, envelope = (part[:, start:known] for part in both)
-    return wav / envelope, ([part[:, end:] for part in both], max(0, early - known))
+    return wav / envelope, ([part[:, end:].clone() for part in both], max(0, early - known))
 
 
 class ISTFTHead(nn.Module):

@@ -1,7 +1,8 @@
 """Layers that look ahead, over a signal that comes piece after piece.
 
 Each keeps the inputs that later outputs still need, and gives every output as soon as its inputs are there:
-the pieces together are what the whole signal gives, and nothing is computed twice.
+the pieces together are what the whole signal gives, and nothing is computed twice. What is kept is copied: a
+view would keep the whole piece in memory, for every layer its own.
 """
 
 from functools import singledispatch
@@ -52,7 +53,7 @@ def _(layer: Conv1d, x: Tensor, state: State, final: bool) -> tuple[Tensor, Stat
     if not count:
         return x.new_zeros(len(x), layer.conv.out_channels, 0), (x, True)
     used = count * layer.stride
-    return layer.convolve(x[..., : used - layer.stride + span]), (x[..., used:], True)
+    return layer.convolve(x[..., : used - layer.stride + span]), (x[..., used:].clone(), True)
 
 
 @advance.register
@@ -74,7 +75,7 @@ def _(layer: Residual, x: Tensor, state: State, final: bool) -> tuple[Tensor, St
     waiting, inner = (x[..., :0], None) if state is None else state
     y, inner = advance(layer.layer, x, inner, final)
     skip = torch.cat([waiting, x], -1)
-    return y + skip[..., : y.shape[-1]], (skip[..., y.shape[-1] :], inner)
+    return y + skip[..., : y.shape[-1]], (skip[..., y.shape[-1] :].clone(), inner)
 
 
 @advance.register
@@ -119,7 +120,7 @@ def within(layer: nn.Module, reach: int, x: Tensor, state: State, final: bool, d
     known = length if final else max(done, length - reach)
     out = layer(x) if known > done else x
     start = max(0, known - reach)
-    return out.narrow(dim, done, known - done), (x.narrow(dim, start, length - start), known - start)
+    return out.narrow(dim, done, known - done), (x.narrow(dim, start, length - start).clone(), known - start)
 
 
 def _check_norm(norm: nn.Module | None) -> None:

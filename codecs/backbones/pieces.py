@@ -87,8 +87,9 @@ def by_layers(layer: Any, pieces: Pieces) -> Pieces:
 
 
 def multiple(x: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """x (..., T) split after as many whole `size` as it holds."""
-    return x.tensor_split([x.shape[-1] // size * size], dim=-1)  # type: ignore[return-value]
+    """x (..., T) split after as many whole `size` as it holds; the rest is a copy."""
+    end = x.shape[-1] // size * size
+    return x[..., :end], x[..., end:].clone()
 
 
 def regroup(pieces: Pieces, size: int) -> Pieces:
@@ -100,6 +101,6 @@ def regroup(pieces: Pieces, size: int) -> Pieces:
             joined = torch.cat(held, -1) if len(held) > 1 else held[0]
             *whole, rest = joined.split(size, -1)
             yield from ((part, False) for part in whole)
-            held = [rest]
+            held = [rest.clone()]
             if final:
                 yield rest, True

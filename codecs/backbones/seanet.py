@@ -122,7 +122,7 @@ def _(layer: ResidualUnit, x: Tensor, state: State, final: bool) -> tuple[Tensor
     known, waiting = torch.cat([waiting, x], -1).tensor_split([y.shape[-1]], dim=-1)
     if layer.shortcut is not None and known.shape[-1]:
         known = layer.shortcut.convolve(known)
-    return y + known, (waiting, inner)
+    return y + known, (waiting.clone(), inner)
 
 
 class SEANetEncoder(Stateful):

@@ -94,7 +94,7 @@ class TransformerLayer(nn.Module):
             y = self.add(y, self.attention.attend(q[..., :ready, :], k, v, first))
         past = max(0, first + ready - self.attention.left)  # of the keys, those that no query will see
         rest = (part[..., past:, :].clone() for part in (k, v))
-        return y, (waiting[:, ready:], q[..., ready:, :], *rest, first + ready - past)
+        return y, (waiting[:, ready:].clone(), q[..., ready:, :].clone(), *rest, first + ready - past)
 
 
 class Transformer(Stateful):

@@ -41,8 +41,8 @@ def in_windows(layer: nn.Module, pieces: Pieces, size: int, shared: int) -> Piec
         if final:
             yield y, True
         else:
+            tail = y[..., y.shape[-1] - common :].clone()
             yield y[..., : y.shape[-1] - common], False
-            tail = y[..., y.shape[-1] - common :]
 
 
 def by_window(layer: Any, pieces: Pieces, steps: int = 1) -> Pieces:
