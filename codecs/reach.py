@@ -23,7 +23,7 @@ def lookahead(codec: Codec) -> int | None:
         return codec.segment - 1  # each at its own loudness
     if isinstance(codec, SemantiCodec):
         return codec.encoder.per_segment * codec.hop_length - 1
-    both_ways = any(isinstance(part, nn.LSTM) and part.bidirectional for part in codec.modules())
+    both_ways = any(isinstance(part, nn.RNNBase) and part.bidirectional for part in codec.modules())
     teacher = any(isinstance(part, SemanticEncoder) for part in codec.modules())
     if both_ways or teacher or isinstance(codec, NormalizingCodec):  # a signal's loudness is that of all
         return None

@@ -209,7 +209,7 @@ def test_frozen_parts_keep_still():
         True,
         True,
     ]
-    assert all(part.training for part in codec.encoder.modules() if isinstance(part, nn.LSTM))
+    assert all(part.training for part in codec.encoder.modules() if isinstance(part, nn.RNNBase))
 
 
 @pytest.mark.parametrize("name", ["encodr", "", "encoder.layers.99"])

@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from vocable.codecs.backbones.conv import State, Stateful, refuse_state
 from vocable.codecs.backbones.pieces import Pieces, go_on, ways
-from vocable.codecs.backbones.recurrence import recurrence
+from vocable.codecs.backbones.recurrence import Recurrence
 from vocable.codecs.backbones.spool import Spool, kept
 
 
@@ -21,7 +21,7 @@ class LSTM(Stateful):
 
     def __init__(self, dim: int, layers: int = 2, bidirectional: bool = False):
         super().__init__()
-        self.lstm = nn.LSTM(dim, dim, layers, bidirectional=bidirectional)
+        self.lstm = Recurrence(dim, layers, bidirectional)
         self.causal, self.needs_whole = not bidirectional, bidirectional
 
     def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
@@ -30,7 +30,7 @@ class LSTM(Stateful):
             refuse_state(state)
         x = x.permute(2, 0, 1)
         before = None if state is None else tuple(part.transpose(0, 1).contiguous() for part in state)
-        y, after = recurrence(self.lstm, x, before)
+        y, after = self.lstm(x, before)
         skip = x if self.causal else torch.cat([x, x], -1)
         return (y + skip).permute(1, 2, 0), [part.transpose(0, 1) for part in after] if self.causal else None
 
@@ -53,7 +53,7 @@ def _(layer: LSTM, pieces: Pieces) -> Pieces:
         yield (y + torch.cat([x, x], -1)).permute(1, 2, 0), i + 1 == len(given)
 
 
-def _both_ways(lstm: nn.LSTM, i: int, given: Spool) -> Iterator[Tensor]:
+def _both_ways(lstm: Recurrence, i: int, given: Spool) -> Iterator[Tensor]:
     """What layer i gives, pieces (n, B, 2 dim) of the pieces (n, B, D) before it."""
     behind, state = Spool(), None
     for x in reversed(given):
@@ -65,7 +65,7 @@ def _both_ways(lstm: nn.LSTM, i: int, given: Spool) -> Iterator[Tensor]:
         yield torch.cat([ahead, y], -1)
 
 
-def _one_way(lstm: nn.LSTM, suffix: str, x: Tensor, state: State) -> tuple[Tensor, State]:
+def _one_way(lstm: Recurrence, suffix: str, x: Tensor, state: State) -> tuple[Tensor, State]:
     """One layer in one direction of x (n, B, D)."""
     single = nn.LSTM(x.shape[-1], lstm.hidden_size, device="meta")
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")

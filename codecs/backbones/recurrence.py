@@ -1,20 +1,21 @@
-"""An LSTM as one operation of a graph: torch's own would be unrolled, a graph for each length."""
+"""LSTM layers that are one operation of a graph: torch's own would be unrolled, a graph for each length."""
 
 import torch
 from torch import Tensor, nn
+
+Pair = tuple[Tensor, Tensor]
 
 
 @torch.library.custom_op("vocable::lstm", mutates_args=())
 def recur(
     x: Tensor, h: Tensor, c: Tensor, weights: list[Tensor], both: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What an LSTM gives of x (N, B, D), and its state after it; h, c (layers * directions, B, H): before.
+    """What LSTM layers give of x (N, B, D), and the state after it; before: h, c (layers * directions, B, H).
 
     weights: the layers' own, four for each layer and direction in the order of `nn.LSTM`. both: directions.
-    A program that holds it (`torch.export`) is loaded again after `import vocable.codecs`.
+    A program that holds it (`torch.export`) is loaded again after `import vocable.codecs.backbones.lstm`.
     """
-    layers = len(weights) // (8 if both else 4)
-    return torch.lstm(x, (h, c), weights, True, layers, 0.0, False, both, False)
+    return torch.lstm(x, (h, c), weights, True, len(weights) // (8 if both else 4), 0.0, False, both, False)
 
 
 @recur.register_fake
@@ -23,15 +24,28 @@ def _(x: Tensor, h: Tensor, c: Tensor, weights: list[Tensor], both: bool) -> tup
     return y, torch.empty_like(h), torch.empty_like(c)
 
 
-def recurrence(
-    lstm: nn.LSTM, x: Tensor, state: tuple[Tensor, ...] | None
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """What `lstm(x, state)` gives, in a graph as one operation, unless it is to be trained."""
-    if not torch.compiler.is_compiling() or torch.is_grad_enabled():
-        return lstm(x, state)
-    weights = [weight for layer in lstm.all_weights for weight in layer]
-    directions = 2 if lstm.bidirectional else 1
-    blank = x.new_zeros(lstm.num_layers * directions, x.shape[1], lstm.hidden_size)
-    h, c = (blank, blank.clone()) if state is None else state
-    y, h, c = recur(x, h, c, weights, lstm.bidirectional)
-    return y, (h, c)
+class Recurrence(nn.RNNBase):
+    """`nn.LSTM` of equal width in and out, which `torch.compile` refuses, by another name.
+
+    x (N, B, dim) and state (h, c), each (layers * directions, B, dim) or None, to the same of what follows.
+    """
+
+    def __init__(self, dim: int, layers: int, bidirectional: bool) -> None:
+        super().__init__("LSTM", dim, dim, layers, bidirectional=bidirectional)
+
+    def forward(self, x: Tensor, state: Pair | None = None) -> tuple[Tensor, Pair]:  # type: ignore[override]
+        weights = [weight for layer in self.all_weights for weight in layer]
+        both = self.bidirectional
+        if state is None:
+            shape = (self.num_layers * (2 if both else 1), x.shape[1], self.hidden_size)
+            state = x.new_zeros(shape), x.new_zeros(shape)
+        if torch.compiler.is_compiling() and not torch.is_grad_enabled():
+            y, h, c = recur(x, *state, weights, both)
+        else:
+            y, h, c = _plainly(self, x, state, weights)
+        return y, (h, c)
+
+
+@torch.compiler.disable  # in training: unrolling it would take longer than what it saves
+def _plainly(rnn: nn.RNNBase, x: Tensor, state: Pair, weights: list[Tensor]) -> tuple[Tensor, ...]:
+    return torch.lstm(x, state, weights, True, rnn.num_layers, 0.0, rnn.training, rnn.bidirectional, False)

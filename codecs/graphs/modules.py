@@ -1,5 +1,6 @@
 """A codec's two halves as modules of one input and one output, and as programs of any batch and length."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, cast
 
 import torch
@@ -26,7 +27,7 @@ class EncoderGraph(nn.Module):
         self.samples = codec.hop_length * frame_multiple(codec)
 
     def forward(self, wav: Tensor) -> Tensor:
-        with torch.no_grad():
+        with _without_gradient():
             z, _ = self.encoder(wav)
             return self.quantizer.encode(z, self.num_codebooks)
 
@@ -44,7 +45,7 @@ class DecoderGraph(nn.Module):
         self.frames = frame_multiple(codec)
 
     def forward(self, codes: Tensor) -> Tensor:
-        with torch.no_grad():
+        with _without_gradient():
             wav, _ = self.decoder(self.quantizer.decode(codes))
             return wav.float()
 
@@ -61,6 +62,7 @@ def frame_multiple(codec: Codec) -> int:
     return cast(int, getattr(codec.encoder, "whole", codec.hop_length)) // codec.hop_length
 
 
+@torch.no_grad()
 def programs(codec: Codec, num_codebooks: int | None = None) -> Programs:
     """Both halves by `torch.export`, for any batch, and any number of frames (of `samples`) but one.
 
@@ -88,6 +90,11 @@ def _program(graph: nn.Module, example: Tensor, unit: int) -> ExportedProgram:
         strict=False,
         prefer_deferred_runtime_asserts_over_guards=True,
     )
+
+
+def _without_gradient() -> AbstractContextManager[None]:
+    """No gradient; nothing where there is none, so that a program doesn't hold the change."""
+    return torch.no_grad() if torch.is_grad_enabled() else nullcontext()
 
 
 def _check(codec: Codec) -> None:
