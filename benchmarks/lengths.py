@@ -118,7 +118,7 @@ def _ahead(codec: Codec) -> str:
     found = lookahead(codec)
     if found is None:
         return "the whole signal"
-    ms = f"{1000 * (found + 1) / codec.sample_rate:.4g} ms"
+    ms = f"{1000 * (found + 1) / codec.sample_rate:.1f} ms"
     if found + 1 == codec.hop_length:
         return f"{ms}, its frame"
     whole = isinstance(codec, SegmentedCodec | SemantiCodec)

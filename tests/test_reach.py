@@ -57,6 +57,17 @@ def test_nothing_beyond_is_heard(small_codec: Small, name: str) -> None:
     assert reached >= 0.7 * (ahead - hop // 16)  # the farthest counts for less than rounding
 
 
+@pytest.mark.parametrize(("name", "strides"), [("dac-16khz", (2, 4, 5, 8)), ("dac-44khz", (2, 4, 8, 8))])
+def test_dac_looks_as_far_as_its_layers_say(small_codec: Small, name: str, strides: tuple[int, ...]) -> None:
+    """Kernels of 7 at dilations 1, 3 and 9 beside each stride, whose own kernels are twice as long."""
+    units = 3 * (1 + 3 + 9)
+    last, first = 1, -3  # of the inner convolutions, of frame 0
+    for stride in reversed(strides):
+        last = last * stride + stride - 1 + stride // 2 + units
+        first = first * stride - (stride - stride // 2) - units
+    assert lookahead(small_codec(name)) == (last + 3) - (first - 3)
+
+
 def test_a_narrow_codec_has_the_published_frames() -> None:
     codec = small.small_codec("encodec-24khz", narrow=True)
     assert (codec.hop_length, lookahead(codec)) == (320, 319)
