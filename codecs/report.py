@@ -8,6 +8,7 @@ from torch import Tensor
 from vocable.codecs import hub
 from vocable.codecs.codec import Codec
 from vocable.codecs.delay import codec_delay
+from vocable.codecs.stream import Stream
 from vocable.codecs.tokens import Tokens
 from vocable.codecs.voc import TokenReader
 from vocable.codecs.zoo import table
@@ -75,6 +76,7 @@ def codec_rows(codec: Codec, name: str) -> dict[str, str]:
         "codebooks": f"{codec.num_codebooks} of {' or '.join(map(str, sizes))} entries",
         "token rate": f"{codec.token_rate(1):g} to {codec.token_rate():g} tokens/s",
         "bit rate": f"{codec.bit_rate(1) / 1000:.2f} to {codec.bit_rate() / 1000:.2f} kbit/s",
+        "stream": streaming(codec),
         "parameters": f"{sum(weight.numel() for weight in codec.parameters()) / 1e6:.2f} M",
         "delay": delay_row(codec),
         "licence": licence(name),
@@ -89,6 +91,22 @@ def delay_row(codec: Codec) -> str:
     if found.likeness < 0.5:
         return f"can't be measured: the waveform is another's (correlation {found.likeness:.2f})"
     return f"{found.ms:.2f} ms, measured on speech"
+
+
+def streaming(codec: Codec) -> str:
+    """How late a stream of the codec is, computing time aside, and how far it looks ahead."""
+    if codec.needs_whole:
+        return "none: the codec takes the whole signal, or segments of one length, at once"
+    stream = codec.stream(context=1.0)
+    late = f"{stream.latency:.4g} ms"
+    if isinstance(stream, Stream):
+        start = f"; {stream.first_latency:.4g} ms at the start" if stream.mirrors else ""
+        return f"{late}: a frame, no look-ahead{start}"
+    if not stream.exact:
+        return f"by a window: {late} with stream(context=1.0), and not the whole signal's codes"
+    frame, (encoder, decoder) = 1000 / codec.frame_rate, stream.lookahead
+    ahead = f"a look-ahead of {encoder:.4g} ms to encode and {decoder:.4g} ms to decode"
+    return f"{late}, exact: a frame of {frame:.4g} ms, {ahead}"
 
 
 def licence(name: str) -> str:

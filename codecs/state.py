@@ -1,6 +1,6 @@
 """States of encoders and decoders as trees: many made one batch, and one taken out of it."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +27,12 @@ def tensors(state: State) -> Iterator[Tensor]:
     elif isinstance(state, list | tuple):
         for part in state:
             yield from tensors(part)
+
+
+def filled(like: State, values: Iterable[Tensor]) -> State:
+    """A state of the form of `like` with these tensors, in the order of `tensors`."""
+    given = iter(values)
+    return mapped(lambda _: next(given), like)
 
 
 def shape(state: State) -> Hashable:

@@ -54,6 +54,11 @@ class Stream:
         """The same at the start, where a codec that mirrors it (EnCodec) waits for some frames."""
         return self.latency * max(first_frames(self.codec.encoder), first_frames(self.codec.decoder))
 
+    @property
+    def mirrors(self) -> bool:
+        """Whether the codec mirrors the start of the signal."""
+        return self.first_latency > self.latency
+
     def encode(self, chunk: Tensor) -> Tensor:
         """The next samples (B, C, T), float, any T, to the codes (B, K, n) of the frames that they fill.
 
