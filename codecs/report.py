@@ -6,6 +6,8 @@ from pathlib import Path
 from torch import Tensor
 
 from vocable.codecs import hub
+from vocable.codecs.backbones.lookahead import goes_on
+from vocable.codecs.backbones.pieces import has_way
 from vocable.codecs.codec import Codec
 from vocable.codecs.delay import codec_delay
 from vocable.codecs.stream import Stream
@@ -79,6 +81,7 @@ def codec_rows(codec: Codec, name: str) -> dict[str, str]:
         "stream": streaming(codec),
         "parameters": f"{sum(weight.numel() for weight in codec.parameters()) / 1e6:.2f} M",
         "delay": delay_row(codec),
+        "long signals": long_row(codec),
         "licence": licence(name),
     }
 
@@ -107,6 +110,18 @@ def streaming(codec: Codec) -> str:
     frame, (encoder, decoder) = 1000 / codec.frame_rate, stream.lookahead
     ahead = f"a look-ahead of {encoder:.4g} ms to encode and {decoder:.4g} ms to decode"
     return f"{late}, exact: a frame of {frame:.4g} ms, {ahead}"
+
+
+def long_row(codec: Codec) -> str:
+    """What becomes of signals that are too long to be worked on at once."""
+    found = []
+    for word, part in (("encoded", codec.encoder), ("decoded", codec.decoder)):
+        window = getattr(part, "window", False)
+        if window:
+            found.append(f"{word} in windows of {window / codec.frame_rate:.1f} s, where they are longer")
+        elif window is None or not (goes_on(part) or has_way(part) or type(codec) is not Codec):
+            found.append(f"{word} at once, however long")
+    return "; ".join(found) or "in pieces, which give what the whole gives"
 
 
 def licence(name: str) -> str:

@@ -15,6 +15,7 @@ from vocable.codecs import Codec, Tokens, audio, blocks
 from vocable.codecs.backbones import pieces
 from vocable.codecs.cli import clip
 from vocable.codecs.normalizing import normalizing_gain
+from vocable.codecs.report import long_row
 
 made = cache(small_codec)
 RATE = 22050
@@ -170,3 +171,12 @@ def test_a_segment_s_codes_do_not_depend_on_the_pieces() -> None:
     for size in (77, 2376, 2400, 9999):
         parts = list(codec._analyse(pieces.Tiles(wav, size), 3))
         assert torch.equal(torch.cat([part.codes for part in parts], -1), wanted.codes)
+
+
+def test_info_says_what_becomes_of_long_signals() -> None:
+    assert long_row(made("snac-24khz")) == "in pieces, which give what the whole gives"
+    wavtokenizer = small_codec("wavtokenizer-small-600")
+    wavtokenizer.decoder.window = 1200
+    assert long_row(wavtokenizer) == "decoded in windows of 2.0 s, where they are longer"
+    wavtokenizer.decoder.window = None
+    assert long_row(wavtokenizer) == "decoded at once, however long"

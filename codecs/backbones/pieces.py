@@ -42,10 +42,14 @@ def through(layer: nn.Module, pieces: Pieces) -> Pieces:
     if final and getattr(layer, "window", None) is None:  # see `windows`
         yield layer(first)[0], True
         return
-    known = next(cls for cls in type(layer).__mro__ if cls in ways.registry)
-    # a class that is derived from a known one and does more needs its own way
-    way = ways if type(layer).forward is getattr(known, "forward", None) else go_on
+    way = ways if has_way(layer) else go_on
     yield from way(layer, chain([(first, final)], pieces))
+
+
+def has_way(layer: nn.Module) -> bool:
+    """Whether its class is one of `ways`; one that is derived from these and does more needs its own."""
+    known = next(cls for cls in type(layer).__mro__ if cls in ways.registry)
+    return type(layer).forward is getattr(known, "forward", None)
 
 
 def go_on(layer: nn.Module, pieces: Pieces) -> Pieces:
