@@ -16,6 +16,7 @@ from vocable.codecs import audio, long, many, signal
 from vocable.codecs.backbones.pieces import Tiles, frames_at_once, through
 from vocable.codecs.coded import Coded, joined
 from vocable.codecs.long import Told
+from vocable.codecs.precision import as_weights, cast_input
 from vocable.codecs.sliding import SlidingStream, open_stream
 from vocable.codecs.stream import Stream
 from vocable.codecs.tokens import Tokens, as_tokens
@@ -69,6 +70,8 @@ class Codec(nn.Module):
         if channels not in signal.CHANNELS:
             raise ValueError(f"channels is {channels!r}; accepted: 1 to {signal.CHANNELS[-1]}")
         self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
+        for part in (encoder, decoder):
+            part.register_forward_pre_hook(cast_input)
         self.sample_rate, self.channels, self.name = signal.check_rate(sample_rate), channels, name
         self.hop_length = hops[0]
         self._weights = ""
@@ -295,16 +298,17 @@ class Codec(nn.Module):
 
     def _analyse(self, wav: Iterable[tuple[Tensor, bool]], num_codebooks: int) -> Iterator[Coded]:
         """A padded signal in pieces, which may be gone through twice, to its codes, piece by piece."""
-        for z, _ in through(self.encoder, iter(wav)):
+        for z, _ in through(self.encoder, ((as_weights(self.encoder, x), final) for x, final in wav)):
             if z.shape[-1]:
                 yield Coded(self.quantizer.encode(z, num_codebooks))
 
     def _synthesise(self, parts: Iterator[Coded]) -> Iterator[Tensor]:
         """Codes in pieces to wav (B, C, t), piece by piece."""
-        latents = ((self.quantizer.decode(part.codes), part.final) for part in parts)
-        for wav, _ in through(self.decoder, latents):
+        decoder, decode = self.decoder, self.quantizer.decode
+        latents = ((as_weights(decoder, decode(part.codes)), part.final) for part in parts)
+        for wav, _ in through(decoder, latents):
             if wav.shape[-1]:
-                yield wav
+                yield wav.float()
 
     @property
     def _frames_at_once(self) -> int:

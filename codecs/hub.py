@@ -20,6 +20,7 @@ from vocable.codecs.weights import fingerprint
 from vocable.codecs.zoo import table
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 _HUB_ID = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)(?:@([\w./-]+))?")
 
 
@@ -38,19 +39,24 @@ def load(
     device: torch.device | str = "cpu",
     trusted: tuple[str, ...] = ("vocable.",),
     revision: str | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> Codec:
-    """A codec ready to use: eval mode, float32, weight norm folded.
+    """A codec ready to use: eval mode, weight norm folded.
 
     name_or_path: a name of `available()`, a folder, or a hub id, owner/repo or owner/repo@revision. A
         published codec's official weights are downloaded and converted once, then kept in the cache.
     trusted: prefixes of what its config may build, for quantizers and backbones of one's own.
     revision: of a hub id alone, a branch, tag or commit. The hub is asked first, its cache serves offline.
-    ValueError for an unknown name, an untrusted target, a damaged file, and tensors that don't fit the
-    config; FileNotFoundError where a folder or a repository lacks a file, or can't be reached; ImportError
+    dtype: of the weights, torch.float32, float16 or bfloat16; audio stays float32, and so do a codebook's
+        distances and Fourier transforms.
+    ValueError for an unknown name, an untrusted target, a damaged file, tensors that don't fit the config, and
+    another dtype; FileNotFoundError where a folder or a repository lacks a file, or can't be reached; ImportError
     where the codec needs an extra of this package.
 
     >>> codec = load("vocable-16khz")
     """
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype is {dtype}; accepted: {', '.join(map(str, DTYPES))}")
     folder, name = find(name_or_path, revision)
     config, state = read(folder)
     codec = _blank(config, state, trusted, str(folder))
@@ -58,7 +64,7 @@ def load(
     fold_weight_norm(codec)
     codec._weights = fingerprint(state)  # before they were folded, which rounds as the machine does
     codec.name = name or codec.name
-    return codec.float().eval().to(device)
+    return codec.eval().to(device, dtype)
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -80,7 +80,7 @@ class SegmentedCodec(Codec):
         wav = weights = fade = torch.zeros(0)  # of the stretch to which the next segment still adds
         for codes, scale, final in self._coded_segments(parts):
             assert scale is not None
-            out, _ = self.decoder(self.quantizer.decode(codes))
+            out = self.decoder(self.quantizer.decode(codes))[0].float()
             if not fade.numel():
                 wav, weights = out[..., :0], out.new_zeros(0)
                 fade = triangle(out.shape[-1]).to(out)

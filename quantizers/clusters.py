@@ -12,8 +12,7 @@ def nearest(vectors: Tensor, table: Tensor) -> Tensor:
     In float32 at least: in bfloat16 most distances of a large table tie.
     """
     with torch.autocast(vectors.device.type, enabled=False):
-        dtype = torch.promote_types(vectors.dtype, torch.float32)
-        vectors, table = vectors.detach().to(dtype), table.detach().to(dtype)
+        vectors, table = widened(vectors.detach()), widened(table.detach())
         # |v - t|^2 less |v|^2, which is the same for every row
         distances = torch.addmm(table.pow(2).sum(1), vectors, table.t(), alpha=-2)
         return distances.argmin(1)
@@ -81,6 +80,11 @@ def usage(codes: Tensor, codebook_sizes: tuple[int, ...]) -> dict[str, Tensor]:
     return means | {
         f"codebooks/{name}/{i}": v for name, of in each.items() for i, v in enumerate(of.unbind())
     }
+
+
+def widened(x: Tensor) -> Tensor:
+    """x in float32 at least, in which residuals and distances are measured."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def flatten(z: Tensor) -> Tensor:

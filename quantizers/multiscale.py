@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vocable.quantizers.base import Quantized, Quantizer
-from vocable.quantizers.clusters import usage
+from vocable.quantizers.clusters import usage, widened
 from vocable.quantizers.codebook import VQ
 from vocable.quantizers.estimators import straight_through
 from vocable.quantizers.vq import FactorizedVQ
@@ -47,7 +47,7 @@ class MultiScaleRVQ(Quantizer):
     def forward(self, z: Tensor, num_codebooks: int | None = None) -> Quantized:
         self._check(z, num_codebooks)
         with torch.autocast(z.device.type, enabled=False):
-            x = z.to(self._layer(0).table.dtype)
+            x = z.to(widened(self._layer(0).table).dtype)
             keep = x.new_ones(len(x), dtype=torch.bool)
             residual, out, loss, levels = x, torch.zeros_like(x), x.new_zeros(()), []
             for i, stride in enumerate(self.strides):
@@ -64,7 +64,7 @@ class MultiScaleRVQ(Quantizer):
     def encode(self, z: Tensor, num_codebooks: int | None = None) -> Tensor:
         self._check(z, num_codebooks)
         with torch.autocast(z.device.type, enabled=False):
-            residual, levels = z.to(self._layer(0).table.dtype), []
+            residual, levels = z.to(widened(self._layer(0).table).dtype), []
             for i, stride in enumerate(self.strides):
                 levels.append(self._layer(i).search(F.avg_pool1d(residual, stride)))
                 if i + 1 < len(self.strides):
@@ -77,7 +77,7 @@ class MultiScaleRVQ(Quantizer):
         self.check_codes(codes)
         with torch.autocast(codes.device.type, enabled=False):
             latents = [
-                self._layer(i).look_up(level).repeat_interleave(stride, dim=-1)
+                widened(self._layer(i).look_up(level)).repeat_interleave(stride, dim=-1)
                 for i, (level, stride) in enumerate(zip(self.levels_of(codes), self.strides, strict=True))
             ]
         return torch.stack(latents).sum(0)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vocable.quantizers.base import Quantized, Quantizer
-from vocable.quantizers.clusters import usage
+from vocable.quantizers.clusters import usage, widened
 from vocable.quantizers.codebook import VQ
 from vocable.quantizers.dropout import Dropout, PerItem
 from vocable.quantizers.estimators import Estimator, straight_through
@@ -36,7 +36,7 @@ class RVQ(Quantizer):
         used, counts = self._counts(z, num_codebooks)
         counts = counts.to(z.device)
         with torch.autocast(z.device.type, enabled=False):
-            x = z.to(self._layer(0).table.dtype)
+            x = z.to(widened(self._layer(0).table).dtype)
             residual, first, out, loss, codes = x, x, torch.zeros_like(x), x.new_zeros(()), []
             for k in range(used):
                 keep = counts > k
@@ -55,7 +55,7 @@ class RVQ(Quantizer):
     def encode(self, z: Tensor, num_codebooks: int | None = None) -> Tensor:
         used = self.check_num_codebooks(num_codebooks)
         with torch.autocast(z.device.type, enabled=False):
-            residual, codes = z.to(self._layer(0).table.dtype), []
+            residual, codes = z.to(widened(self._layer(0).table).dtype), []
             for k in range(used):
                 codes.append(self._layer(k).search(residual))
                 if k + 1 < used:
@@ -65,7 +65,7 @@ class RVQ(Quantizer):
     def decode(self, codes: Tensor) -> Tensor:
         self.check_codes(codes)
         with torch.autocast(codes.device.type, enabled=False):
-            z = self._layer(0).look_up(codes[:, 0])
+            z = widened(self._layer(0).look_up(codes[:, 0]))
             for k in range(1, codes.shape[1]):
                 z = z + self._layer(k).look_up(codes[:, k])
         return z

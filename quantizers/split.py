@@ -65,10 +65,10 @@ class SplitRVQ(Quantizer):
         self.check_codes(codes)
         first = self.first.num_codebooks
         with torch.autocast(codes.device.type, enabled=False):
-            z = self.first_out(self.first.decode(codes[:, :first]))
+            z = self.first_out(self.first.decode(codes[:, :first]).to(self.first_out.weight.dtype))
             if codes.shape[1] <= first:
                 return z
-            return z + self.rest_out(self.rest.decode(codes[:, first:]))
+            return z + self.rest_out(self.rest.decode(codes[:, first:]).to(self.rest_out.weight.dtype))
 
     def _counts(self, num_codebooks: int | None) -> tuple[int | None, int | None]:
         """How many codebooks of each stack; None: all, as its own dropout has it."""

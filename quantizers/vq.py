@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from vocable.quantizers.clusters import accumulate, flatten, kmeans, nearest, sample, select
+from vocable.quantizers.clusters import accumulate, flatten, kmeans, nearest, sample, select, widened
 from vocable.quantizers.codebook import VQ
 from vocable.quantizers.estimators import Estimator, straight_through
 
@@ -138,11 +138,11 @@ class FactorizedVQ(VQ):
         return self.codebook.weight
 
     def project(self, z: Tensor) -> Tensor:
-        return self.in_proj(z)
+        return self.in_proj(z.to(self.in_proj.weight.dtype))
 
     def match(self, vectors: Tensor) -> Tensor:
-        directions = F.normalize(flatten(vectors))
-        return nearest(directions, F.normalize(self.table)).view(vectors.shape[0], -1)
+        directions = F.normalize(widened(flatten(vectors)))
+        return nearest(directions, F.normalize(widened(self.table))).view(vectors.shape[0], -1)
 
     def look_up(self, codes: Tensor) -> Tensor:
         return self.out_proj(select(self.table, codes))

@@ -51,6 +51,7 @@ class STFTEncoder(Stateful):
     """
 
     causal = False
+    takes_float32 = True
     compression = (
         0.3  # exponent of the magnitudes: near the ear's loudness, and of even scale for the network
     )
@@ -89,7 +90,7 @@ class STFTEncoder(Stateful):
 
     def _features(self, spec: Tensor) -> Tensor:
         spec = spec * (spec.abs() + 1e-5) ** (self.compression - 1)
-        x = torch.cat([spec.real, spec.imag], dim=1).transpose(1, 2)
+        x = torch.cat([spec.real, spec.imag], dim=1).transpose(1, 2).to(self.inp.weight.dtype)
         return self.inp_norm(self.inp(x))
 
     def _latents(self, x: Tensor) -> Tensor:

@@ -19,13 +19,10 @@ class STFT(nn.Module):
     Frame n is centred on the hop that it stands for: the padding rule of the convolutions.
     """
 
-    window: Tensor
-
     def __init__(self, n_fft: int, hop_length: int):
         super().__init__()
         check_fft(n_fft, hop_length, "same")
         self.n_fft, self.hop_length = n_fft, hop_length
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
 
     def forward(self, wav: Tensor) -> Tensor:
         check_multiple(wav.shape[-1], self.hop_length)
@@ -35,7 +32,7 @@ class STFT(nn.Module):
     def spectra(self, padded: Tensor) -> Tensor:
         """Of every whole frame, the first of which begins with padded (B, T)."""
         frames = padded.unfold(-1, self.n_fft, self.hop_length)
-        return rfft(frames * self.window).transpose(1, 2)
+        return rfft(frames * hann(self.n_fft, frames)).transpose(1, 2)
 
 
 @advance.register
@@ -58,26 +55,25 @@ class ISTFT(nn.Module):
     `torch.stft(center=True)`.
     """
 
-    window: Tensor
-
     def __init__(self, n_fft: int, hop_length: int, padding: str = "same"):
         super().__init__()
         check_fft(n_fft, hop_length, padding)
         self.n_fft, self.hop_length, self.padding = n_fft, hop_length, padding
         self.needs_whole = padding != "same"
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
 
     def forward(self, spec: Tensor) -> Tensor:
         if self.padding == "center":
-            return torch.istft(spec, self.n_fft, self.hop_length, self.n_fft, self.window, center=True)
+            window = hann(self.n_fft, spec)
+            return torch.istft(spec, self.n_fft, self.hop_length, self.n_fft, window, center=True)
         cut = (self.n_fft - self.hop_length) // 2
         wav, envelope = (x[:, cut : -cut or None] for x in self.sums(spec))
         return wav / envelope
 
     def sums(self, spec: Tensor) -> tuple[Tensor, Tensor]:
         """The frames of spec (B, F, N) in their places, (B, T), and the squared windows in theirs, (1, T)."""
-        frames = irfft(spec.transpose(1, 2), self.n_fft) * self.window
-        squares = self.window.square().expand(1, frames.shape[1], -1)
+        frames = irfft(spec.transpose(1, 2), self.n_fft)
+        window = hann(self.n_fft, frames)
+        frames, squares = frames * window, window.square().expand(1, frames.shape[1], -1)
         return overlap_add(frames, self.hop_length), overlap_add(squares, self.hop_length)
 
 
@@ -86,7 +82,7 @@ def _(layer: ISTFT, x: Tensor, state: State, final: bool) -> tuple[Tensor, State
     """x (B, F, N) to (B, T). State: what frames so far add to later samples, and how many of these to cut."""
     overlap = layer.n_fft - layer.hop_length
     tails, early = state or ((), overlap // 2)
-    blank = x.new_zeros(len(x), overlap, dtype=layer.window.dtype)
+    blank = x.new_zeros(len(x), overlap, dtype=torch.float32)
     both = layer.sums(x) if x.shape[-1] else (blank, blank[:1])
     for part, tail in zip(both, tails, strict=False):  # at the start there are none
         part[:, :overlap] += tail
@@ -143,6 +139,11 @@ def _(layer: ISTFTHead | DirectionISTFTHead, x: Tensor, state: State, final: boo
     """x (B, N, dim)."""
     wav, state = advance(layer.istft, layer.spectra(x), state, final)
     return wav[:, None], state
+
+
+def hann(n_fft: int, like: Tensor) -> Tensor:
+    """Hann's window (n_fft,), float32; made anew, as a buffer would follow the weights to half precision."""
+    return torch.hann_window(n_fft, device=like.device)
 
 
 def overlap_add(frames: Tensor, hop_length: int) -> Tensor:

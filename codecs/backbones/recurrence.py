@@ -46,6 +46,6 @@ class Recurrence(nn.RNNBase):
         return y, (h, c)
 
 
-@torch.compiler.disable  # in training: unrolling it would take longer than what it saves
+@torch.compiler.disable()  # in training: unrolling it would take longer than what it saves
 def _plainly(rnn: nn.RNNBase, x: Tensor, state: Pair, weights: list[Tensor]) -> tuple[Tensor, ...]:
     return torch.lstm(x, state, weights, True, rnn.num_layers, 0.0, rnn.training, rnn.bidirectional, False)
