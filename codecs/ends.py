@@ -15,7 +15,9 @@ class End(Protocol):
     """exact: whether the chunks together are what the whole signal gives. ahead: frames that it waits for."""
 
     exact: bool
-    ahead: int
+
+    @property
+    def ahead(self) -> int: ...
 
     def push(self, x: Tensor, final: bool) -> Tensor:
         """What the next inputs (B, ..., T), any T, make known. final: they are the last of this signal."""

@@ -16,8 +16,8 @@ class SlidingStream:
     """One signal, or a batch of signals in step, in chunks; any chunks give the same.
 
     It comes from `Codec.stream(context=...)`, see there. An end made of convolutions, and of what else goes
-    on, keeps its state: it gives what the whole signal gives, as soon as it is known, and `context` plays no
-    part. Any other end, or both where `lookahead` is told, sees a window; `vocable.benchmarks.sliding`
+    on, keeps its state: it gives what the whole signal gives, up to the rounding of sums, as soon as it is
+    known, and `context` plays no part. Any other end, or both where `lookahead` is told, sees a window; `vocable.benchmarks.sliding`
     measures how far that is from the whole signal's result.
 
     >>> stream = codec.stream(context=1.0)
@@ -48,6 +48,7 @@ class SlidingStream:
         self.encoder = end(codec.encoder, codec.channels, hop, self.latents)
         self.decoder = end(codec.decoder, codec.quantizer.dim, self.latents, hop)
         self.rest: Tensor | None = None
+        self.begun = False
         self.short: Tensor | None = None  # latents that are short of a frame
 
     @property
@@ -77,15 +78,17 @@ class SlidingStream:
         chunk = check_chunk(chunk, self.rest, self.codec.channels)
         wav = chunk if self.rest is None else torch.cat([self.rest, chunk], -1)
         whole = wav.shape[-1] - wav.shape[-1] % self.codec.hop_length
-        self.rest = wav[..., whole:].clone()
+        self.rest, self.begun = wav[..., whole:].clone(), self.begun or wav.shape[-1] > 0
         return self._codes(wav[..., :whole], final=False)
 
     def flush(self) -> Tensor:
         """The codes (B, K, n) of the samples still held, padded as a signal's end. Ends the signal."""
         if self.rest is None:
             raise ValueError("flush before any chunk; accepted: flush after encode")
-        codes = self._codes(self.codec.pad(self.rest) if self.rest.shape[-1] else self.rest, final=True)
-        self.rest = None
+        empty = self.rest[..., :0]
+        # also where nothing is left: BigCodec ends every signal with some padding
+        codes = self._codes(self.codec.pad(self.rest), final=True) if self.begun else self._no_codes(empty)
+        self.rest, self.begun = None, False
         return codes
 
     def decode(self, codes: Tensor, final: bool = False) -> Tensor:
@@ -107,8 +110,11 @@ class SlidingStream:
             whole = z.shape[-1] - z.shape[-1] % self.latents
             self.short = z[..., whole:].clone() if whole < z.shape[-1] else None
             if not whole:
-                return torch.zeros(len(wav), self.num_codebooks, 0, dtype=torch.int64, device=wav.device)
+                return self._no_codes(wav)
             return self.codec.quantizer.encode(z[..., :whole], self.num_codebooks)
+
+    def _no_codes(self, like: Tensor) -> Tensor:
+        return torch.zeros(len(like), self.num_codebooks, 0, dtype=torch.int64, device=like.device)
 
     def _no_latents(self, codes: Tensor) -> Tensor:
         return torch.zeros(len(codes), self.codec.quantizer.dim, 0, device=codes.device)
