@@ -28,7 +28,10 @@ def check_same(found: Tokens, wanted: Tokens) -> None:
     assert torch.equal(found.codes, wanted.codes)
     for name in ("lengths", "source_lengths", "frames", "scales"):
         ours, theirs = getattr(found, name), getattr(wanted, name)
-        assert (ours is None and theirs is None) or torch.equal(ours, theirs)
+        if theirs is None:
+            assert ours is None
+        else:
+            assert torch.equal(ours, theirs)
     assert found.source_rate == wanted.source_rate
     assert found.weights == wanted.weights
 

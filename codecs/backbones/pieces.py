@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vocable.codecs.backbones.conv import Sequential, Stateful
 from vocable.codecs.backbones.lookahead import advance, goes_on
 
-SAMPLES = 2**17  # of a piece, about: a few seconds, with which the activations of wide layers stay small
+SAMPLES = 2**16  # of a piece, about: some seconds, with which the activations of wide layers stay small
 MULTIPLE = 32  # frames: a piece holds whole windows of attention, whichever codec's
 Pieces = Iterator[tuple[Tensor, bool]]  # each (B, C, T), T of 0 or more, and whether it is the last
 
