@@ -141,7 +141,7 @@ class Codec(nn.Module):
     ) -> Tokens:
         """Audio (T,), (C, T) or (B, C, T), T of 1 or more, or the path of an audio file, to tokens.
 
-        wav: float in [-1, 1], or int16, int32 or uint8 by their full scale.
+        wav: float in [-1, 1], or int16, int32 or uint8 by their full scale; a file is read as it is encoded.
         sample_rate: of `wav`, Hz: it is resampled, its channels mixed. None: the codec's, or the file's.
         lengths: (B,) samples of each item as given, 1 to T; its codes don't depend on the rest of the batch.
         num_codebooks: how many to use, from the first, 1 to K. None: all.

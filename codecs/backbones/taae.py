@@ -130,6 +130,7 @@ def _(layer: Transformer, x: Tensor, state: State, final: bool) -> tuple[Tensor,
     for part, (position, inner) in zip(layer.layers, before, strict=True):
         end = position + x.shape[1]
         turn = rotary(torch.arange(position, end, device=x.device), layer.head_dim // 2)
+        assert isinstance(part, TransformerLayer)
         x, inner = part.advance(x, turn, inner, final)
         after.append((end, inner))
     return x.transpose(1, 2), after
