@@ -17,8 +17,8 @@ class SlidingStream:
 
     It comes from `Codec.stream(context=...)`, see there. An end made of convolutions, and of what else goes
     on, keeps its state: it gives what the whole signal gives, up to the rounding of sums, as soon as it is
-    known, and `context` plays no part. Any other end, or both where `lookahead` is told, sees a window; `vocable.benchmarks.sliding`
-    measures how far that is from the whole signal's result.
+    known, and `context` plays no part. Any other end, or both where `lookahead` is told, sees a window;
+    `vocable.benchmarks.sliding` measures how far that is from the whole signal's result.
 
     >>> stream = codec.stream(context=1.0)
     >>> codes = [stream.encode(chunk) for chunk in chunks] + [stream.flush()]

@@ -1,20 +1,29 @@
 """Codecs that look ahead, in chunks: exact where their layers go on or a window holds what matters."""
 
+from functools import cache
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from vocable.benchmarks import small
 from vocable.benchmarks.sliding import deviation
-from vocable.benchmarks.small import BUILT_IN, small_codec
+from vocable.benchmarks.small import BUILT_IN
+from vocable.codecs import Codec
 from vocable.codecs.ends import Window
 from vocable.codecs.report import streaming
 from vocable.codecs.sliding import SlidingStream
 
-EXACT = (BUILT_IN, "encodec-32khz", "dac-16khz", "dac-44khz", "snac-24khz", "snac-44khz", "bigcodec")
+EXACT = (BUILT_IN, "encodec-32khz", "dac-16khz", "snac-44khz", "bigcodec")
 WINDOWED = ("speechtokenizer-hubert", "wavtokenizer-small-600")
 WHOLE = ("encodec-48khz", "stablecodec-speech-16khz", "semanticodec-100")
+
+
+@cache
+def small_codec(name: str) -> Codec:
+    return small.small_codec(name)
 
 
 def sliding(name: str, **options: float) -> SlidingStream:
@@ -87,7 +96,7 @@ def test_a_window_gives_the_same_by_any_chunks(name: str, sizes: list[int]) -> N
     assert codes.shape == stream.codec.encode(wav).codes.shape
 
 
-@pytest.mark.parametrize("name", [BUILT_IN, "encodec-32khz", "snac-44khz", *WINDOWED])
+@pytest.mark.parametrize("name", ["encodec-32khz", "snac-44khz", *WINDOWED])
 @pytest.mark.parametrize("lookahead", [None, 0.02])
 def test_nothing_comes_later_than_it_says(name: str, lookahead: float | None) -> None:
     stream = small_codec(name).stream(context=0.02, lookahead=lookahead)
@@ -95,7 +104,7 @@ def test_nothing_comes_later_than_it_says(name: str, lookahead: float | None) ->
     hop, late = stream.codec.hop_length, 0
     allowed = round(stream.latency * stream.codec.sample_rate / 1000)
     given = known = 0
-    for chunk in noise(stream, 50).split(hop, -1):
+    for chunk in noise(stream, 40).split(hop, -1):
         given += chunk.shape[-1]
         late = max(late, given - known)  # the sample after those known waits for at least this one
         known += stream.decode(stream.encode(chunk)).shape[-1]
@@ -106,8 +115,8 @@ def test_nothing_comes_later_than_it_says(name: str, lookahead: float | None) ->
 
 def test_deviation_is_measured() -> None:
     codec = small_codec("speechtokenizer-hubert")
-    wav = 0.3 * torch.randn(1, 20_000, generator=torch.Generator().manual_seed(0))
-    near, far = deviation(codec, wav, 0.5), deviation(codec, wav, 0.004)
+    wav = 0.3 * torch.randn(1, 5000, generator=torch.Generator().manual_seed(0))
+    near, far = deviation(codec, wav, 0.3), deviation(codec, wav, 0.01)
     assert near.codes < far.codes
     assert near.snr > 90  # the decoder is exact
     assert not near.exact
