@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-IN_MEMORY = 2**26  # bytes
+IN_MEMORY = 2**24  # bytes
 
 
 class _Place(NamedTuple):
