@@ -15,8 +15,8 @@ from vocable.quantizers.rvq import ema_rvq
 
 HALVES = (torch.bfloat16, torch.float16)
 NAMES = ("vocable-16khz", "encodec-24khz", "encodec-48khz", "dac-16khz", "snac-24khz", "mimi")
-# measured on a second: 0.95 to 0.99 and 24 dB or more in bfloat16, 0.99 and 41 dB in float16
-LEAST = {torch.bfloat16: (0.85, 20.0), torch.float16: (0.94, 37.0)}
+# of a few runs the worst: 0.87 and 23 dB in bfloat16, 0.99 and 41 dB in float16
+LEAST = {torch.bfloat16: (0.8, 20.0), torch.float16: (0.95, 37.0)}
 
 
 def snr(reference: Tensor, found: Tensor) -> float:
@@ -32,7 +32,8 @@ def made() -> dict[str, Codec]:
 @pytest.mark.parametrize("name", NAMES)
 def test_half_precision_is_near_float32(name: str, dtype: torch.dtype, made: dict[str, Codec]) -> None:
     codec, half = made[name], copy.deepcopy(made[name]).to(dtype)
-    wav = probe(codec, 0.3)
+    torch.manual_seed(0)
+    wav = probe(codec, 0.6)
     tokens = codec.encode(wav)
     codes, least = LEAST[dtype]
     assert (half.encode(wav).codes == tokens.codes).double().mean() >= codes
