@@ -12,7 +12,7 @@ from vocable.codecs.graphs.modules import DecoderGraph, EncoderGraph
 from vocable.codecs.graphs.onnx import DECODER, ENCODER
 
 CODES, AUDIO = 0.999, 1e-4
-SECONDS = 4.0  # of speech in the longest trial
+SECONDS, SHIFTS = 6.0, 8  # of speech in the longest trials, and how many of them
 
 
 class Agreement(NamedTuple):
@@ -33,8 +33,8 @@ class Agreement(NamedTuple):
 def measure(codec: Codec, num_codebooks: int | None, folder: Path, speech: Tensor) -> Agreement:
     """The files in `folder`, run by onnxruntime, against `codec` on speech (C, T) at its rate.
 
-    At one and two units of the length, some in between and all, alone and as a batch of two; an error counts
-    by the largest peak among the trials.
+    At a few units of the length and at many, alone and as a batch of two; an error counts by the largest peak
+    among the trials.
     """
     encoder, decoder = EncoderGraph(codec, num_codebooks), DecoderGraph(codec)
     of_encoder, of_decoder = (Session(folder / name) for name in (ENCODER, DECODER))
@@ -56,12 +56,16 @@ def measure(codec: Codec, num_codebooks: int | None, folder: Path, speech: Tenso
 
 
 def trials(speech: Tensor, unit: int) -> list[Tensor]:
-    """Batches (B, C, T) of the speech, T multiples of `unit`."""
-    units = speech.shape[-1] // unit
-    lengths = sorted({n for n in (1, 2, 3, 7, units // 3, units) if 0 < n <= units})
-    alone = [speech[None, :, : n * unit] for n in lengths]
-    half = units // 2 * unit
-    return [*alone, torch.stack([speech[:, :half], speech[:, half : 2 * half]])]
+    """Batches (B, C, T) of the speech, T multiples of `unit`.
+
+    The long ones begin at different places within a frame, so that all have their own frames: a codec whose
+    codes hang on the last digit of one frame in a thousand is no other codec.
+    """
+    units = (speech.shape[-1] - unit) // unit
+    short = [speech[None, :, : n * unit] for n in sorted({1, 2, 3, 7, units // 3}) if 0 < n <= units]
+    starts = [i * unit // SHIFTS for i in range(SHIFTS)]
+    long = [speech[:, start : start + units * unit] for start in starts]
+    return [*short, torch.stack(long[:2]), *(wav[None] for wav in long[2:])]
 
 
 def speech_at(codec: Codec) -> Tensor:
