@@ -10,6 +10,7 @@ from vocable.benchmarks.small import probe, small_codec
 from vocable.codecs import load
 from vocable.codecs.backbones.istft import ISTFT, STFT
 from vocable.codecs.codec import Codec
+from vocable.quantizers.codebook import VQ
 from vocable.quantizers.multiscale import factorized_multiscale
 from vocable.quantizers.rvq import ema_rvq
 
@@ -60,6 +61,8 @@ def test_directions_are_float32(dtype: torch.dtype) -> None:
     half = factorized_multiscale(16, codebook_size=512).eval().to(dtype)
     rounded = copy.deepcopy(half).float()
     for mine, theirs in zip(half.layers, rounded.layers, strict=True):
+        assert isinstance(mine, VQ)
+        assert isinstance(theirs, VQ)
         vectors = torch.randn(2, 8, 500).to(dtype)
         assert torch.equal(mine.match(vectors), theirs.match(vectors.float()))
 

@@ -34,7 +34,7 @@ class Recurrence(nn.RNNBase):
         super().__init__("LSTM", dim, dim, layers, bidirectional=bidirectional)
 
     def forward(self, x: Tensor, state: Pair | None = None) -> tuple[Tensor, Pair]:  # type: ignore[override]
-        weights = [weight for layer in self.all_weights for weight in layer]
+        weights: list[Tensor] = [weight for layer in self.all_weights for weight in layer]
         both = self.bidirectional
         if state is None:
             shape = (self.num_layers * (2 if both else 1), x.shape[1], self.hidden_size)
