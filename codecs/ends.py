@@ -1,6 +1,5 @@
 """One end of a codec that looks ahead, encoder or decoder, over a signal that comes in chunks."""
 
-from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from vocable.codecs.backbones.conv import Sequential, State
 from vocable.codecs.backbones.lookahead import advance, goes_on
 from vocable.codecs.backbones.pieces import MULTIPLE, by_layers, ways
+from vocable.codecs.precision import as_weights
 
 
 class End(Protocol):
@@ -35,15 +35,22 @@ class GoingOn:
     def __init__(self, layers: nn.Module, channels: int, samples: int, hop: int) -> None:
         self.layers, self.channels, self.samples, self.hop = layers, channels, samples, hop
         self.state: State = None
+        self._ahead: int | None = None
 
     def push(self, x: Tensor, final: bool) -> Tensor:
+        x = as_weights(self.layers, x)
         y, state = advance(self.layers, x, self.state, final)
         self.state = None if final else state
         return y
 
-    @cached_property
+    @property
     def ahead(self) -> int:
-        """Measured on silence: the most, over some whole windows of attention."""
+        """Measured on silence, once: the most, over some whole windows of attention."""
+        if self._ahead is None:
+            self._ahead = self._measured()
+        return self._ahead
+
+    def _measured(self) -> int:
         weight, state, given, known, most = next(self.layers.parameters()), None, 0, 0, 0
         while given < 2 * most + MULTIPLE:
             silence = weight.new_zeros(1, self.channels, self.samples)

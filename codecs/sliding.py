@@ -100,7 +100,7 @@ class SlidingStream:
         self.codec.quantizer.check_codes(codes)
         with self.codec._exactly():
             z = self.codec.quantizer.decode(codes) if codes.shape[-1] else self._no_latents(codes)
-            wav = self.decoder.push(z, final)
+            wav = self.decoder.push(z, final).float()
         return wav if wav.shape[-1] else wav.new_zeros(len(codes), self.codec.channels, 0)
 
     def _codes(self, wav: Tensor, final: bool) -> Tensor:

@@ -79,7 +79,7 @@ class Stream:
             with self.codec._exactly():
                 z = self.codec.quantizer.decode(codes)
                 wav, state = self.codec.decoder(z, self.decoder_state)
-                self.decoder_state = owned(state)
+                wav, self.decoder_state = wav.float(), owned(state)
         if final:
             self.decoder_state = None
         return wav

@@ -132,7 +132,8 @@ class Streams:
         return self.codec.quantizer.encode(z, self.num_codebooks), state
 
     def _decode(self, codes: Tensor, state: State) -> tuple[Tensor, State]:
-        return self.codec.decoder(self.codec.quantizer.decode(codes), state)
+        wav, state = self.codec.decoder(self.codec.quantizer.decode(codes), state)
+        return wav.float(), state
 
     def _of(self, numbers: Iterable[int]) -> list[Stream]:
         if unknown := [number for number in numbers if number not in self._members]:
