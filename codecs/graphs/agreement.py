@@ -58,11 +58,12 @@ def measure(codec: Codec, num_codebooks: int | None, folder: Path, speech: Tenso
 def trials(speech: Tensor, unit: int) -> list[Tensor]:
     """Batches (B, C, T) of the speech, T multiples of `unit`.
 
-    The long ones begin at different places within a frame, so that all have their own frames: a codec whose
-    codes hang on the last digit of one frame in a thousand is no other codec.
+    They begin at different places within a frame, so that none counts twice: the codes of one in a thousand
+    hang on the last digit of its distances.
     """
     units = (speech.shape[-1] - unit) // unit
-    short = [speech[None, :, : n * unit] for n in sorted({1, 2, 3, 7, units // 3}) if 0 < n <= units]
+    odd = speech[None, :, unit // 3 :]
+    short = [odd[..., : n * unit] for n in sorted({1, 2, 3, 7, units // 3}) if 0 < n <= units]
     starts = [i * unit // SHIFTS for i in range(SHIFTS)]
     long = [speech[:, start : start + units * unit] for start in starts]
     return [*short, torch.stack(long[:2]), *(wav[None] for wav in long[2:])]
