@@ -49,6 +49,7 @@ def main(
     typer.echo(f"\n{threads} threads, torch {torch.__version__}.")
 
 
+@torch.no_grad()
 def row(codec: Codec, threads: int) -> list[str]:
     """One line of the table, after the name."""
     speech = speech_at(codec)
