@@ -49,9 +49,9 @@ def load(
     revision: of a hub id alone, a branch, tag or commit. The hub is asked first, its cache serves offline.
     dtype: of the weights, torch.float32, float16 or bfloat16; audio stays float32, and so do a codebook's
         distances and Fourier transforms.
-    ValueError for an unknown name, an untrusted target, a damaged file, tensors that don't fit the config, and
-    another dtype; FileNotFoundError where a folder or a repository lacks a file, or can't be reached; ImportError
-    where the codec needs an extra of this package.
+    ValueError for an unknown name, an untrusted target, a damaged file, tensors that don't fit the config,
+    and another dtype; FileNotFoundError where a folder or a repository lacks a file, or can't be reached;
+    ImportError where the codec needs an extra of this package.
 
     >>> codec = load("vocable-16khz")
     """

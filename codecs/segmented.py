@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocable.codecs.codec import Codec, CodecOutput
+from vocable.codecs.codec import Codec
 from vocable.codecs.coded import Coded
+from vocable.codecs.coder import CodecOutput
 from vocable.quantizers.base import Quantizer
 
 

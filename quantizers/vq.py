@@ -138,7 +138,7 @@ class FactorizedVQ(VQ):
         return self.codebook.weight
 
     def project(self, z: Tensor) -> Tensor:
-        return self.in_proj(z.to(self.in_proj.weight.dtype))
+        return self.in_proj(z.to(self.table.dtype))
 
     def match(self, vectors: Tensor) -> Tensor:
         directions = F.normalize(widened(flatten(vectors)))

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from vocable.codecs.backbones.semantic import SemanticAcousticEncoder
-from vocable.codecs.codec import Codec, CodecOutput
+from vocable.codecs.codec import Codec
+from vocable.codecs.coder import CodecOutput
 from vocable.losses.semantic import correlation
 from vocable.recipes.teachers import Teacher
 

@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from vocable.codecs.codec import Codec, CodecOutput
+from vocable.codecs.codec import Codec
+from vocable.codecs.coder import CodecOutput
 
 
 def autoencode(codec: Codec, wav: Tensor) -> CodecOutput:
