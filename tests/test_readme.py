@@ -2,8 +2,15 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+
+from vocable import codecs
+from vocable.benchmarks.small import small_codec
+from vocable.codecs import audio
+from vocable.codecs.cli import clip
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -14,17 +21,25 @@ def blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_use_and_own_quantizer_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vocable.codecs import audio
-    from vocable.codecs.cli import clip
-
+def test_every_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     wav, rate = audio.read(clip())
     audio.write("speech.wav", wav, rate)
-    use, own = blocks()
-    scope: dict[str, object] = {}
+    use, lengths, own = blocks()
+    scope: dict[str, Any] = {}
     exec(use, scope)
-    assert scope["wav"].shape == (1, 1, wav.shape[-1])  # type: ignore[attr-defined]
+    assert scope["wav"].shape == (1, 1, wav.shape[-1])
+    audio.write("lecture.flac", wav, rate)
+    scope |= {"batch": wav[None, :, :16000].repeat(2, 1, 1), "paths": [Path("speech.wav")]}
+    scope["chunks"] = torch.randn(1, 1, 3000).clamp(-1, 1).split(700, -1)
+    monkeypatch.setattr(codecs, "load", lambda name: small_codec("encodec-24khz"))
+    exec(lengths, scope)
+    assert scope["tokens"].source_lengths is None
+    assert audio.read("lecture.wav")[0].shape == wav.shape
+    assert torch.equal(
+        torch.cat(scope["codes"], -1), scope["codecs"].load("").encode(torch.cat(scope["chunks"], -1)).codes
+    )
+    assert scope["late"].exact
     exec(own, scope)
 
 
