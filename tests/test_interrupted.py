@@ -53,6 +53,7 @@ def test_ctrl_c_leaves_what_was_there(
     assert list(target.parent.iterdir()) == [target]
 
 
+@pytest.mark.full
 def test_a_kill_leaves_a_file_with_a_name_that_says_so(sources: dict[str, Path], tmp_path: Path) -> None:
     target = tmp_path / "results" / "out.voc"
     target.parent.mkdir()

@@ -10,6 +10,7 @@ import pytest
 SECONDS = 1200
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak is counted by Linux")
 def test_twenty_minutes_in_less_memory_than_they_take() -> None:
     command = [sys.executable, "-m", "vocable.benchmarks.long", "--one", "--codecs", "small:vocable-16khz"]

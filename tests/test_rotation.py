@@ -106,7 +106,7 @@ def test_an_encoder_learns_through_it(estimator):
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters(), *rvq.parameters()], 1e-2)
     x = random_latent(8, 4, 40)
     errors = []
-    for _ in range(120):
+    for _ in range(60):
         out = rvq(encoder(x))
         error = (decoder(out.z) - x).pow(2).mean()
         optimizer.zero_grad()

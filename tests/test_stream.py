@@ -12,7 +12,7 @@ from vocable.codecs.build import build
 from vocable.codecs.zoo.encodec import encodec_24khz
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(1, 57), min_size=1, max_size=8))
 def test_stream_is_the_whole_signal_at_once(codec: Codec, chunks: list[int]) -> None:
     wav = torch.rand(2, 1, sum(chunks), generator=torch.Generator().manual_seed(0)) - 0.5
@@ -29,7 +29,7 @@ def test_stream_is_the_whole_signal_at_once(codec: Codec, chunks: list[int]) -> 
     torch.testing.assert_close(torch.cat(back, dim=-1), whole, rtol=0, atol=1e-5)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.lists(st.integers(1, 57), min_size=1, max_size=12))
 def test_a_stream_that_mirrors_its_start_waits_for_it(chunks: list[int]) -> None:
     torch.manual_seed(0)
