@@ -15,7 +15,8 @@ from vocable.codecs.build import build
 from vocable.codecs.cli import clip
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)  # the workers share the cores
+    torch.set_num_threads(1)  # the workers share the cores,
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # with the processes that they start
 
 RATE, HOP, SIZES = 16000, 10, (16, 16, 12)
 
