@@ -176,6 +176,7 @@ class Deadly:
 """
 
 
+@pytest.mark.full
 def test_a_recording_that_kills_its_process_is_listed_and_the_others_are_done(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ def check(codec: Codec, encode: Callable[..., Tensor], decode: Callable[..., Ten
         assert (decode(tokens.codes) - audio).abs().max() <= 1e-4 * audio.abs().max()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", NAMES)
 def test_compiles_as_one_graph(name: str) -> None:
     codec = small_codec(name)
