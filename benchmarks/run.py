@@ -2,12 +2,14 @@
 
 import functools
 import math
+import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -153,8 +155,15 @@ def _pooled(tasks: dict[int, Task], processes: int) -> Iterator[tuple[int, Outco
 
 
 def _start() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the work,
+    threading.Thread(target=_follow, daemon=True).start()  # and takes it along where it is killed
     torch.set_num_threads(1)
+
+
+def _follow() -> None:
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 @functools.lru_cache(maxsize=1)
