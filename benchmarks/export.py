@@ -16,6 +16,7 @@ from vocable.benchmarks.small import NAMES, small_codec
 from vocable.codecs import Codec, load
 from vocable.codecs.graphs import DecoderGraph, EncoderGraph, export_onnx, programs
 from vocable.codecs.graphs.agreement import Session, speech_at
+from vocable.codecs.measure import snr
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 HEAD = (
@@ -66,7 +67,7 @@ def row(codec: Codec, threads: int) -> list[str]:
         exported,
         str(breaks),
         *(f"{speed:.2f}" for speed in speeds),
-        *(f"{snr:.1f}" for snr, _ in halves.values()),
+        *(f"{decibels:.1f}" for decibels, _ in halves.values()),
         f"{100 * halves[torch.bfloat16][1]:.1f} %",
     ]
 
@@ -84,8 +85,7 @@ def half(codec: Codec, dtype: torch.dtype, speech: Tensor) -> tuple[float, float
     other = copy.deepcopy(codec).to(dtype)
     tokens = codec.encode(speech)
     reference, found = codec.decode(tokens), other.decode(tokens, any_weights=True)
-    snr = float(10 * torch.log10(reference.square().sum() / (reference - found).square().sum()))
-    return snr, float((other.encode(speech).codes == tokens.codes).double().mean())
+    return snr(reference, found), float((other.encode(speech).codes == tokens.codes).double().mean())
 
 
 def faster(codec: Codec, folder: Path, speech: Tensor, threads: int, repeats: int = 7) -> list[float]:

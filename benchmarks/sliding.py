@@ -1,6 +1,5 @@
 """How far streams that look ahead are from the whole signal: `python -m vocable.benchmarks.sliding`."""
 
-import math
 from collections.abc import Iterable
 from typing import Annotated, NamedTuple
 
@@ -12,6 +11,7 @@ from vocable.benchmarks.small import NAMES, small_codec
 from vocable.codecs import Codec, load
 from vocable.codecs.audio import read, resample, to_channels
 from vocable.codecs.cli import clip
+from vocable.codecs.measure import snr
 from vocable.codecs.sliding import SlidingStream
 from vocable.codecs.stream import Stream
 
@@ -38,9 +38,8 @@ def deviation(codec: Codec, wav: Tensor, context: float, lookahead: float | None
     codes = torch.cat(list(_encoded(stream, wav[None])), -1)
     expected = codec.decode(whole)
     found = torch.cat(list(_decoded(stream, whole)), -1)
-    error = float((found - expected).double().square().mean())
-    snr = 10 * math.log10(float(expected.double().square().mean()) / error) if error else math.inf
-    return Deviation(float((codes != whole).double().mean()), snr, stream.latency, stream.exact)
+    differ = float((codes != whole).double().mean())
+    return Deviation(differ, snr(expected, found), stream.latency, stream.exact)
 
 
 def _encoded(stream: Stream | SlidingStream, wav: Tensor) -> Iterable[Tensor]:

@@ -1,4 +1,4 @@
-"""How close a reconstruction is to what went in: SI-SDR, STOI and PESQ."""
+"""How close a reconstruction is to what went in: SNR, SI-SDR, STOI and PESQ."""
 
 import math
 import warnings
@@ -13,6 +13,12 @@ from vocable.codecs.audio import resample
 INSTALL = "pip install 'vocable[bench]'"
 # seconds: the package has room for 50 passages of speech, and where there are more it crashes the process
 PESQ_LONGEST = 60
+
+
+def snr(reference: Tensor, estimate: Tensor) -> float:
+    """Signal-to-noise ratio of two tensors of one shape, in dB; infinite where they are equal."""
+    noise = (estimate.double() - reference.double()).square().sum().item()
+    return 10 * math.log10(reference.double().square().sum().item() / noise) if noise else math.inf
 
 
 def si_sdr(reference: Tensor, estimate: Tensor) -> float:

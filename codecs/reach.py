@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from vocable.codecs.backbones.semantic import SemanticEncoder
 from vocable.codecs.codec import Codec
+from vocable.codecs.graphs.modules import frame_multiple
 from vocable.codecs.normalizing import NormalizingCodec
 from vocable.codecs.segmented import SegmentedCodec
 from vocable.codecs.zoo.semanticodec import SemantiCodec
@@ -47,8 +48,7 @@ def _measured(codec: Codec, frames: int) -> int | None:
         out, _ = codec.decoder(latents)
         ahead = []
         # a frame's place among those that attend to each other tells how far it sees
-        period = getattr(codec.encoder, "whole", codec.hop_length) // codec.hop_length
-        for frame in range(frames // 2, frames // 2 + period):
+        for frame in range(frames // 2, frames // 2 + frame_multiple(codec)):
             last = _last_sample(wav, z, frame, codec.hop_length)
             first = _first_sample(latents, out, frame, codec.hop_length)
             if last is None or first is None:

@@ -82,9 +82,9 @@ def usage(codes: Tensor, codebook_sizes: tuple[int, ...]) -> dict[str, Tensor]:
     }
 
 
-def widened(x: Tensor) -> Tensor:
-    """x in float32 at least, in which residuals and distances are measured."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+def widened(x: Tensor, table: Tensor | None = None) -> Tensor:
+    """x in the type of the table (None: its own), at least float32: for residuals and distances."""
+    return x.to(torch.promote_types((x if table is None else table).dtype, torch.float32))
 
 
 def flatten(z: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ class VQ(Quantizer):
     def forward(self, z: Tensor, num_codebooks: int | None = None) -> Quantized:
         self.check_num_codebooks(num_codebooks)
         with torch.autocast(z.device.type, enabled=False):
-            x = z.to(widened(self.table).dtype)
+            x = widened(z, self.table)
             step = self.step(x, x, x.new_ones(len(x), dtype=torch.bool))
         codes = step.codes[:, None]
         return Quantized(step.z.to(z.dtype), codes, step.loss.mean(), usage(codes, self.codebook_sizes))
@@ -82,7 +82,7 @@ class VQ(Quantizer):
     def encode(self, z: Tensor, num_codebooks: int | None = None) -> Tensor:
         self.check_num_codebooks(num_codebooks)
         with torch.autocast(z.device.type, enabled=False):
-            return self.search(z.to(widened(self.table).dtype))[:, None]
+            return self.search(widened(z, self.table))[:, None]
 
     def decode(self, codes: Tensor) -> Tensor:
         self.check_codes(codes)

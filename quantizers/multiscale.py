@@ -47,7 +47,7 @@ class MultiScaleRVQ(Quantizer):
     def forward(self, z: Tensor, num_codebooks: int | None = None) -> Quantized:
         self._check(z, num_codebooks)
         with torch.autocast(z.device.type, enabled=False):
-            x = z.to(widened(self._layer(0).table).dtype)
+            x = widened(z, self._layer(0).table)
             keep = x.new_ones(len(x), dtype=torch.bool)
             residual, out, loss, levels = x, torch.zeros_like(x), x.new_zeros(()), []
             for i, stride in enumerate(self.strides):
@@ -64,7 +64,7 @@ class MultiScaleRVQ(Quantizer):
     def encode(self, z: Tensor, num_codebooks: int | None = None) -> Tensor:
         self._check(z, num_codebooks)
         with torch.autocast(z.device.type, enabled=False):
-            residual, levels = z.to(widened(self._layer(0).table).dtype), []
+            residual, levels = widened(z, self._layer(0).table), []
             for i, stride in enumerate(self.strides):
                 levels.append(self._layer(i).search(F.avg_pool1d(residual, stride)))
                 if i + 1 < len(self.strides):

@@ -36,7 +36,7 @@ class RVQ(Quantizer):
         used, counts = self._counts(z, num_codebooks)
         counts = counts.to(z.device)
         with torch.autocast(z.device.type, enabled=False):
-            x = z.to(widened(self._layer(0).table).dtype)
+            x = widened(z, self._layer(0).table)
             residual, first, out, loss, codes = x, x, torch.zeros_like(x), x.new_zeros(()), []
             for k in range(used):
                 keep = counts > k
@@ -55,7 +55,7 @@ class RVQ(Quantizer):
     def encode(self, z: Tensor, num_codebooks: int | None = None) -> Tensor:
         used = self.check_num_codebooks(num_codebooks)
         with torch.autocast(z.device.type, enabled=False):
-            residual, codes = z.to(widened(self._layer(0).table).dtype), []
+            residual, codes = widened(z, self._layer(0).table), []
             for k in range(used):
                 codes.append(self._layer(k).search(residual))
                 if k + 1 < used:

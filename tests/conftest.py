@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from vocable.benchmarks import small
-from vocable.codecs import Codec
-from vocable.codecs.audio import read, resample
+from vocable.codecs import Codec, Tokens
+from vocable.codecs.audio import read, resample, write
 from vocable.codecs.build import build
 from vocable.codecs.cli import clip
 
@@ -69,6 +70,36 @@ def speech() -> Callable[[int, float], Tensor]:
         return part[None, :, : round(seconds * sample_rate)].clone()
 
     return at
+
+
+@pytest.fixture(scope="session")
+def stereo(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, float], Path]:
+    """`stereo(rate, seconds)`: a file of the recording, the second channel softer and delayed."""
+
+    def at(rate: int, seconds: float) -> Path:
+        path = tmp_path_factory.mktemp("stereo") / "speech.flac"
+        wav, _ = read(clip(), rate)
+        wav = wav[:, rate // 2 :][:, : int(seconds * rate) + 13]
+        write(path, torch.cat([wav, 0.5 * wav.roll(100, -1)]), rate)
+        return path
+
+    return at
+
+
+@pytest.fixture(scope="session")
+def check_same() -> Callable[[Tokens, Tokens], None]:
+    """`check_same(found, wanted)`: tokens are equal in all that they hold."""
+
+    def check(found: Tokens, wanted: Tokens) -> None:
+        assert torch.equal(found.codes, wanted.codes)
+        for name in ("lengths", "source_lengths", "frames", "frame_counts", "scales"):
+            one, other = getattr(found, name), getattr(wanted, name)
+            assert (one is None) == (other is None), name
+            assert one is None or torch.equal(one, other), name
+        assert (found.source_rate, found.weights) == (wanted.source_rate, wanted.weights)
+        assert (found.codec, found.codebook_sizes) == (wanted.codec, wanted.codebook_sizes)
+
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The command line: what it prints, what it writes, and its exit codes."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from vocable.codecs import Codec, Tokens, cli, save
 from vocable.codecs.audio import read, write
-from vocable.codecs.measure import measure, pesq_wb, si_sdr, stoi
+from vocable.codecs.measure import measure, pesq_wb, si_sdr, snr, stoi
 
 
 @pytest.fixture
@@ -254,3 +255,5 @@ def test_measures_of_a_known_distortion() -> None:
     assert str(measure(wav, 0 * wav, 16000)["SI-SDR"]).startswith("not run")
     with pytest.raises(ValueError, match="one length"):
         si_sdr(wav[0], wav[0, 1:])
+    assert snr(wav, 1.1 * wav) == pytest.approx(20.0, abs=1e-4)
+    assert snr(wav, wav) == math.inf

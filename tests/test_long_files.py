@@ -1,5 +1,6 @@
 """Recordings from file to file: what is read, told, refused, and left where something goes wrong."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -14,39 +15,22 @@ from vocable.benchmarks.small import small_codec
 from vocable.codecs import Codec, Tokens, audio, blocks
 from vocable.codecs.backbones import pieces
 from vocable.codecs.backbones.wavtokenizer import WavTokenizerDecoder
-from vocable.codecs.cli import clip
 from vocable.codecs.normalizing import normalizing_gain
 from vocable.codecs.report import long_row
 
 made = cache(small_codec)
+Same = Callable[[Tokens, Tokens], None]
 RATE = 22050
 
 
 @pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """3 s of speech in stereo, the second channel softer and delayed."""
-    path = tmp_path_factory.mktemp("long") / "speech.flac"
-    wav, rate = audio.read(clip(), RATE)
-    wav = wav[:, rate // 2 :][:, : 3 * RATE + 13]
-    audio.write(path, torch.cat([wav, 0.5 * wav.roll(100, -1)]), RATE)
-    return path
+def recording(stereo: Callable[[int, float], Path]) -> Path:
+    return stereo(RATE, 3)
 
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pieces, "SAMPLES", 2**12)
-
-
-def check_same(found: Tokens, wanted: Tokens) -> None:
-    assert torch.equal(found.codes, wanted.codes)
-    for name in ("lengths", "source_lengths", "frames", "scales"):
-        ours, theirs = getattr(found, name), getattr(wanted, name)
-        if theirs is None:
-            assert ours is None
-        else:
-            assert torch.equal(ours, theirs)
-    assert found.source_rate == wanted.source_rate
-    assert found.weights == wanted.weights
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -103,7 +87,7 @@ def test_progress_is_told_in_seconds(recording: Path, tmp_path: Path) -> None:
     assert told[-1][0] == told[-1][1] == pytest.approx(seconds, abs=1e-4)
 
 
-def test_first_codebooks_and_entropy(recording: Path, tmp_path: Path) -> None:
+def test_first_codebooks_and_entropy(recording: Path, tmp_path: Path, check_same: Same) -> None:
     pytest.importorskip("constriction")
     codec = made("dac-16khz")
     codec.encode_file(recording, tmp_path / "a.voc", num_codebooks=2, packing="entropy")

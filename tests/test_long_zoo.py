@@ -1,5 +1,6 @@
 """Every codec of the zoo from file to file: the tokens and the audio of the signal in memory."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,37 +9,20 @@ import torch
 from vocable.benchmarks.small import NAMES, NEEDS_TRANSFORMERS, small_codec
 from vocable.codecs import Tokens, audio
 from vocable.codecs.backbones import pieces
-from vocable.codecs.cli import clip
 
+Same = Callable[[Tokens, Tokens], None]
 RATE, SECONDS = 22050, 1.4
 TWINS = ("speechtokenizer-snake", "stablecodec-4x729", "xcodec-hubert-librispeech", "dac-44khz", "snac-24khz")
 
 
 @pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Speech in stereo, the second channel softer and delayed."""
-    path = tmp_path_factory.mktemp("long") / "speech.flac"
-    wav, rate = audio.read(clip(), RATE)
-    wav = wav[:, rate // 2 :][:, : int(SECONDS * RATE) + 13]
-    audio.write(path, torch.cat([wav, 0.5 * wav.roll(100, -1)]), RATE)
-    return path
-
-
-def check_same(found: Tokens, wanted: Tokens) -> None:
-    assert torch.equal(found.codes, wanted.codes)
-    for name in ("lengths", "source_lengths", "frames", "scales"):
-        ours, theirs = getattr(found, name), getattr(wanted, name)
-        if theirs is None:
-            assert ours is None
-        else:
-            assert torch.equal(ours, theirs)
-    assert found.source_rate == wanted.source_rate
-    assert found.weights == wanted.weights
+def recording(stereo: Callable[[int, float], Path]) -> Path:
+    return stereo(RATE, SECONDS)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in TWINS])
 def test_a_file_is_encoded_and_decoded_as_a_signal_in_memory(
-    name: str, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check_same: Same
 ) -> None:
     if name in NEEDS_TRANSFORMERS:
         pytest.importorskip("transformers")
