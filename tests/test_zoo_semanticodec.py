@@ -209,7 +209,8 @@ def test_a_wrong_checkpoint_is_refused() -> None:
         state(encoder | {"quantizer.zero": torch.zeros(1)}, decoder, centroids)
     del decoder["first_stage_model.vocoder.conv_pre.bias"]
     with pytest.raises(RuntimeError, match=r"Missing key.*decoder\.vocoder\.conv_in\.bias"):
-        codec().load_state_dict(state(encoder, decoder, centroids))
+        # one of its own: what fits is loaded before the rest is refused
+        codec.__wrapped__(decodes=False).load_state_dict(state(encoder, decoder, centroids))
 
 
 def test_saved_it_loads_again_with_the_same_codes(tmp_path: Path) -> None:
