@@ -56,27 +56,31 @@ class Cost(NamedTuple):
     memory: int
 
 
-def compare(match: Match, dim: int, wav: Tensor, rounds: int = 7) -> tuple[Cost, Cost]:
-    """Ours and the peer's: medians of `rounds` steps in turn on wav (B, 1, T), in this process, after one."""
-    makes = [partial(_stepper, match, side, dim) for side in (match.ours, match.peer)]
+def compare(match: Match, dim: int, wav: Tensor, rounds: int = 7) -> tuple[Cost, Cost, Cost]:
+    """The peer's, ours in its order, and ours of one pass: medians of `rounds` steps on wav (B, 1, T), taken
+    in turn in this process, after one."""
+    sides = ((match.peer, False), (match.ours, False), (match.ours, True))
+    makes = [partial(_stepper, match, side, dim, one_pass) for side, one_pass in sides]
     memory = []
     for make in makes:
         memory.append(peak_memory(make, wav))
         gc.collect()
     steps = [make() for make in makes]
-    took: list[list[tuple[float, float]]] = [[], []]
+    took: list[list[tuple[float, float]]] = [[] for _ in steps]
     for _ in range(rounds + 1):
         for step, times in zip(steps, took, strict=True):
             wall, cpu = time.perf_counter(), time.process_time()
             step(wav)
             times.append((time.perf_counter() - wall, time.process_time() - cpu))
-    ours, peer = ([median(values) for values in zip(*times[1:], strict=True)] for times in took)
-    return Cost(ours[0], ours[1], memory[0]), Cost(peer[0], peer[1], memory[1])
+    medians = [[median(values) for values in zip(*times[1:], strict=True)] for times in took]
+    peer, same, one_pass = (Cost(*found, peak) for found, peak in zip(medians, memory, strict=True))
+    return peer, same, one_pass
 
 
 def profiled(match: Match, side: Callable[[int], Side], dim: int, wav: Tensor) -> list[Share]:
     """Where one step's time goes, after one to warm up."""
-    training = Training(side(dim), match.recipe())
+    made = side(dim)
+    training = Training(made, match.recipe(), one_pass=made.both is not None)
     training.step(wav)
     return shares(training.step, training.side.parts, wav)
 
@@ -88,8 +92,10 @@ def speech(rate: int, batch: int, seconds: float) -> Tensor:
     return wav.repeat(1, -(-batch * samples // wav.shape[-1]))[:, : batch * samples].view(batch, 1, samples)
 
 
-def _stepper(match: Match, side: Callable[[int], Side], dim: int) -> Callable[[Tensor], dict[str, Tensor]]:
-    return Training(side(dim), match.recipe()).step
+def _stepper(
+    match: Match, side: Callable[[int], Side], dim: int, one_pass: bool
+) -> Callable[[Tensor], dict[str, Tensor]]:
+    return Training(side(dim), match.recipe(), one_pass).step
 
 
 @app.command()
@@ -110,9 +116,10 @@ def main(
         raise typer.BadParameter(f"no match for {', '.join(unknown)}; accepted: {', '.join(MATCHES)}")
     if not profile:
         typer.echo(
-            "| step | peer | peer, steps/s | vocable, steps/s | times faster | less CPU time | memory |"
+            "| step | peer | order | peer, steps/s | vocable, steps/s | times faster | less CPU time "
+            "| memory |"
         )
-        typer.echo("|---|---|---|---|---|---|---|")
+        typer.echo("|---|---|---|---|---|---|---|---|")
     for name in names:
         torch.manual_seed(0)
         match = MATCHES[name]
@@ -127,11 +134,12 @@ def main(
     )
 
 
-def _print_costs(name: str, match: Match, ours: Cost, peer: Cost) -> None:
-    speeds = f"{1 / peer.seconds:.3f} | {1 / ours.seconds:.3f}"
-    ratios = f"{peer.seconds / ours.seconds:.2f} | {peer.cpu / ours.cpu:.2f}"
-    memory = f"{ours.memory / 2**20:.0f} of {peer.memory / 2**20:.0f} MiB"
-    typer.echo(f"| {name} | {match.package} | {speeds} | {ratios} | {memory} |")
+def _print_costs(name: str, match: Match, peer: Cost, same: Cost, one_pass: Cost) -> None:
+    for order, ours in (("discriminator first", same), ("one pass, codec first", one_pass)):
+        speeds = f"{1 / peer.seconds:.3f} | {1 / ours.seconds:.3f}"
+        ratios = f"{peer.seconds / ours.seconds:.2f} | {peer.cpu / ours.cpu:.2f}"
+        memory = f"{ours.memory / 2**20:.0f} of {peer.memory / 2**20:.0f} MiB"
+        typer.echo(f"| {name} | {match.package} | {order} | {speeds} | {ratios} | {memory} |")
 
 
 def _print_shares(name: str, match: Match, dim: int, wav: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +19,11 @@ from vocable.losses import (
     MultiScaleSTFTDiscriminator,
     PeakNormalized,
     PowerMelLoss,
-    feature_loss,
-    hinge_discriminator_loss,
-    hinge_generator_loss,
     least_squares_discriminator_loss,
     least_squares_generator_loss,
     mean_feature_loss,
-    split,
 )
+from vocable.recipes.adversary import Adversary
 
 DAC_RATE, DAC_STRIDES, DAC_BOOKS = 44_100, (2, 4, 8, 8), 9
 ENCODEC_RATE, ENCODEC_RATIOS = 24_000, (8, 5, 4, 2)
@@ -44,6 +41,7 @@ class Side:
     judge: the discriminator's loss of wav and its reconstruction.
     play: the same to the generator's adversarial loss and the distance of the feature maps.
     mel: of reconstruction and wav. parts: modules to tell apart in a profile.
+    both: what judge and play give, of one pass.
     lean: a fused optimizer, and gradients freed when they are used; else torch's and the authors' defaults.
     """
 
@@ -54,6 +52,7 @@ class Side:
     play: Callable[[Tensor, Tensor], Pair]
     mel: Callable[[Tensor, Tensor], Tensor]
     parts: dict[str, list[nn.Module]]
+    both: Callable[[Tensor, Tensor], tuple[Tensor, Pair]] | None = None
     lean: bool = False
 
 
@@ -68,32 +67,49 @@ class Recipe:
 
 
 class Training:
-    """A side in training by a recipe: `step` is one update of the discriminator, then one of the codec."""
+    """A side in training by a recipe: `step` is one update of the discriminator, then one of the codec.
 
-    def __init__(self, side: Side, recipe: Recipe) -> None:
-        self.side, self.recipe = side, recipe
+    one_pass: of the codec, then of the discriminator, which looks at real and fake but once.
+    """
+
+    def __init__(self, side: Side, recipe: Recipe, one_pass: bool = False) -> None:
+        self.side, self.recipe, self.one_pass = side, recipe, one_pass
         options: dict[str, Any] = {"fused": True} if side.lean else {}
         self.optimizer = recipe.optimizer(side.codec.parameters(), **options)
         self.discriminator_optimizer = recipe.optimizer(side.discriminator.parameters(), **options)
 
     def step(self, wav: Tensor) -> dict[str, Tensor]:
         """The losses of wav (B, 1, T)."""
-        side, recipe = self.side, self.recipe
-        wav_hat, quantizer = side.reconstruct(wav)
-        judged = side.judge(wav, wav_hat)
-        self._update(judged, side.discriminator, self.discriminator_optimizer, recipe.discriminator_clip)
-        adversarial, features = side.play(wav, wav_hat)
-        losses = {"mel": side.mel(wav_hat, wav), "adversarial": adversarial, "features": features}
-        total = recipe.total(losses, quantizer, wav_hat)
-        self._update(total, side.codec, self.optimizer, recipe.clip)
+        wav_hat, quantizer = self.side.reconstruct(wav)
+        if self.one_pass:
+            assert self.side.both is not None
+            judged, played = self.side.both(wav, wav_hat)
+            losses = self._update_codec(played, quantizer, wav, wav_hat)
+            self._update_discriminator(judged)
+        else:
+            judged = self.side.judge(wav, wav_hat)
+            self._update_discriminator(judged)
+            losses = self._update_codec(self.side.play(wav, wav_hat), quantizer, wav, wav_hat)
         return losses | {"quantizer": quantizer, "discriminator": judged}
+
+    def _update_codec(
+        self, played: Pair, quantizer: Tensor, wav: Tensor, wav_hat: Tensor
+    ) -> dict[str, Tensor]:
+        losses = {"mel": self.side.mel(wav_hat, wav), "adversarial": played[0], "features": played[1]}
+        total = self.recipe.total(losses, quantizer, wav_hat)
+        self._update(total, self.side.codec, self.optimizer, self.recipe.clip)
+        return losses
+
+    def _update_discriminator(self, judged: Tensor) -> None:
+        clip = self.recipe.discriminator_clip
+        self._update(judged, self.side.discriminator, self.discriminator_optimizer, clip)
 
     def _update(
         self, loss: Tensor, trained: nn.Module, optimizer: torch.optim.Optimizer, clip: float
     ) -> None:
         if not self.side.lean:
             optimizer.zero_grad()
-        loss.backward()
+        loss.backward(inputs=list(trained.parameters()) if self.one_pass else None)
         nn.utils.clip_grad_norm_(trained.parameters(), clip)
         optimizer.step()
         if self.side.lean:
@@ -128,37 +144,17 @@ def encodec_recipe() -> Recipe:
     return Recipe(optimizer, 1.0, 1.0, total)
 
 
-class Play(NamedTuple):
-    """Real and fake against our discriminator, as a recipe plays it."""
-
-    discriminator: nn.Module
-    judged: Callable[[list[Tensor], list[Tensor]], Tensor]
-    adversarial: Callable[[list[Tensor]], Tensor]
-    features: Callable[[list[list[Tensor]], list[list[Tensor]]], Tensor]
-
-    def judge(self, wav: Tensor, wav_hat: Tensor) -> Tensor:
-        """Both in one batch: weights are normalised once, and convolutions have more to do at a time."""
-        logits, _ = split(self.discriminator(torch.cat([wav, wav_hat.detach()])))
-        real, fake = (list(half) for half in zip(*(x.chunk(2) for x in logits), strict=True))
-        return self.judged(real, fake)
-
-    def play(self, wav: Tensor, wav_hat: Tensor) -> Pair:
-        """No gradient to the discriminator's weights, and none at all through the real half."""
-        self.discriminator.requires_grad_(False)
-        with torch.no_grad():
-            _, real = split(self.discriminator(wav))
-        logits, fake = split(self.discriminator(wav_hat))
-        self.discriminator.requires_grad_(True)
-        return self.adversarial(logits), self.features(real, fake)
-
-
 def our_dac(dim: int) -> Side:
     """DAC of `dim` channels in its first layer, without quantizer dropout, and its discriminators."""
     codec = dac(DAC_RATE, DAC_STRIDES, dim, 16 * dim, 24 * dim, DAC_BOOKS, dropout=0.0)
     periods, bands = MultiPeriodDiscriminator(), MultiBandDiscriminator()
     discriminator = PeakNormalized(Discriminators([periods, bands]))
-    play = Play(discriminator, least_squares_discriminator_loss, least_squares_generator_loss, feature_loss)
-    return _ours(codec, DAC_BOOKS, play, MultiScaleMelLoss(DAC_RATE), MPD=periods, MRD=bands)
+    adversary = Adversary(
+        discriminator,
+        discriminator_loss=least_squares_discriminator_loss,
+        generator_loss=least_squares_generator_loss,
+    )
+    return _ours(codec, DAC_BOOKS, adversary, MultiScaleMelLoss(DAC_RATE), MPD=periods, MRD=bands)
 
 
 def our_encodec(dim: int) -> Side:
@@ -171,8 +167,8 @@ def our_encodec(dim: int) -> Side:
         if name.endswith("inited"):
             buffer.fill_(1)
     discriminator = MultiScaleSTFTDiscriminator(WINDOWS, slope=0.3)
-    play = Play(discriminator, hinge_discriminator_loss, hinge_generator_loss, mean_feature_loss)
-    return _ours(codec, ENCODEC_BOOKS, play, PowerMelLoss(ENCODEC_RATE), MSSTFTD=discriminator)
+    adversary = Adversary(discriminator, feature_loss=mean_feature_loss)
+    return _ours(codec, ENCODEC_BOOKS, adversary, PowerMelLoss(ENCODEC_RATE), MSSTFTD=discriminator)
 
 
 def coders(codec: Any) -> dict[str, list[nn.Module]]:
@@ -180,10 +176,19 @@ def coders(codec: Any) -> dict[str, list[nn.Module]]:
     return {"encoder": [codec.encoder], "quantizer": [codec.quantizer], "decoder": [codec.decoder]}
 
 
-def _ours(codec: Codec, books: int, play: Play, mel: nn.Module, **parts: nn.Module) -> Side:
+def _ours(codec: Codec, books: int, adversary: Adversary, mel: nn.Module, **parts: nn.Module) -> Side:
     def reconstruct(wav: Tensor) -> Pair:
         out = codec(wav, books)
         return out.wav, out.loss
 
+    def play(wav: Tensor, wav_hat: Tensor) -> Pair:
+        terms = adversary.terms(wav, wav_hat)
+        return terms["adversarial"], terms["features"]
+
+    def both(wav: Tensor, wav_hat: Tensor) -> tuple[Tensor, Pair]:
+        judged, terms = adversary.play(wav, wav_hat)
+        return judged, (terms["adversarial"], terms["features"])
+
     named = coders(codec) | {name: [part] for name, part in parts.items()} | {"mel": [mel]}
-    return Side(codec.train(), play.discriminator, reconstruct, play.judge, play.play, mel, named, lean=True)
+    judge, discriminator = adversary.judge, adversary.discriminator
+    return Side(codec.train(), discriminator, reconstruct, judge, play, mel, named, both, lean=True)

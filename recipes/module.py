@@ -1,4 +1,4 @@
-"""Training of a codec: discriminator, then generator, by Lightning's manual optimisation."""
+"""Training of a codec, and of a discriminator beside it, by Lightning's manual optimisation."""
 
 import json
 import random
@@ -92,7 +92,7 @@ class CodecTraining(LightningModule):
     def configure_optimizers(self) -> list[Optimizer]:
         trained = [self._generator]
         if self.discriminator is not None:
-            trained.append(list(self.discriminator.parameters()))
+            trained.append(self._judges)
         return [self.optimizer(parameters) for parameters in trained]
 
     def training_step(self, batch: Tensor, batch_idx: int) -> None:
@@ -106,24 +106,32 @@ class CodecTraining(LightningModule):
         for i, wav in enumerate(parts):
             out = self.codec(wav) if step >= self.quantize_from else autoencode(self.codec, wav)
             wav_hat = out.wav.float()
-            if adversary:
+            judged, played = None, {}
+            if adversary and adversary.one_pass:
+                judged, played = adversary.play(wav, wav_hat)
+            elif adversary:
                 loss = adversary.judge(wav, wav_hat)
                 self.manual_backward(loss / len(parts))
                 _add(logs, {"discriminator": loss}, len(parts))
                 if i + 1 == len(parts):
-                    parameters = list(adversary.discriminator.parameters())
-                    self._update(rest[0], parameters, batch, logs, "discriminator")
-            losses = self._losses(wav, wav_hat, step, adversary)
+                    self._update(rest[0], self._judges, batch, logs, "discriminator")
+                played = adversary.terms(wav, wav_hat)
+            losses = self._losses(wav, wav_hat, step) | played
             total = self._total(losses, wav_hat, step, adversary) + self.quantizer_weight * out.loss
             if self.distillation is not None:
                 losses["distillation"] = self.distillation(out, wav, self.codec)
                 total = total + self.distillation.weight * losses["distillation"]
             self.manual_backward(total / len(parts))
+            if judged is not None:
+                self.manual_backward(judged / len(parts), inputs=self._judges)
+                _add(logs, {"discriminator": judged}, len(parts))
             _add(logs, {"loss": total, **losses, "quantizer": out.loss, **out.metrics}, len(parts))
             if self.balancer is not None:
                 norms = self.balancer.average_norms
                 _add(logs, {f"gradient/{name}": norms[name] for name in losses if name in norms}, len(parts))
         self._update(generator, self._generator, batch, logs, "codec")
+        if adversary and adversary.one_pass:
+            self._update(rest[0], self._judges, batch, logs, "discriminator")
         self.ema.update_parameters(self.codec)
         self.progress.after_step(self, logs, batch.shape[0] * batch.shape[-1] / self.codec.sample_rate)
 
@@ -153,6 +161,12 @@ class CodecTraining(LightningModule):
         parts = [self.codec] if self.distillation is None else [self.codec, self.distillation.head]
         return [parameter for part in parts for parameter in part.parameters() if parameter.requires_grad]
 
+    @property
+    def _judges(self) -> list[nn.Parameter]:
+        """What the discriminator's optimizer trains."""
+        assert self.discriminator is not None
+        return list(self.discriminator.parameters())
+
     def _seed(self, step: int) -> None:
         """Random numbers by step, not by history: a resumed run draws what an uninterrupted one would."""
         seed = (self.seed * 1_000_003 + step) * self.trainer.world_size + self.global_rank
@@ -168,14 +182,11 @@ class CodecTraining(LightningModule):
         wrapped = self.optimizers()
         return [wrapped[0], *self.trainer.optimizers[1:]] if isinstance(wrapped, list) else [wrapped]
 
-    def _losses(
-        self, wav: Tensor, wav_hat: Tensor, step: int, adversary: Adversary | None
-    ) -> dict[str, Tensor]:
+    def _losses(self, wav: Tensor, wav_hat: Tensor, step: int) -> dict[str, Tensor]:
         """The terms in force at this step, before their weights."""
         with torch.autocast(wav.device.type, enabled=False):
             active = {name: term for name, term in self.terms.items() if term.weight_at(step)}
-            losses = {name: term(wav_hat, wav.float()) for name, term in active.items()}
-        return losses | adversary.terms(wav, wav_hat) if adversary else losses
+            return {name: term(wav_hat, wav.float()) for name, term in active.items()}
 
     def _total(
         self, losses: dict[str, Tensor], wav_hat: Tensor, step: int, adversary: Adversary | None

@@ -171,6 +171,37 @@ def test_adversary_trains_one_side_at_a_time():
     assert adversary.weights_at(11) == {"adversarial": 2.0, "features": 4.0}
 
 
+def test_one_pass_teaches_both_sides_what_two_do():
+    wav, wav_hat = torch.full((2, 1, 4), 0.5), torch.full((2, 1, 4), -0.5, requires_grad=True)
+    calls = []
+
+    class Counted(Mean):
+        def forward(self, wav):
+            calls.append(len(wav))
+            return super().forward(wav)
+
+    twice, once = Adversary(Mean()), Adversary(Counted())
+    expected, found = twice.terms(wav, wav_hat), once.play(wav, wav_hat)
+    assert {k: v.item() for k, v in found[1].items()} == {k: v.item() for k, v in expected.items()}
+    for name in expected:  # one by one, as a balancer asks
+        (a,), (b,) = (torch.autograd.grad(x[name], wav_hat, retain_graph=True) for x in (found[1], expected))
+        torch.testing.assert_close(a, b)
+    gradients = []
+    for terms in (found[1], expected):
+        (3 * terms["adversarial"] + 2 * terms["features"]).backward()
+        gradients.append(wav_hat.grad)
+        wav_hat.grad = None
+    torch.testing.assert_close(*gradients)
+    (scale,), (own,) = ([*adversary.discriminator.parameters()] for adversary in (twice, once))
+    assert own.grad is None
+    for loss in (twice.judge(wav, wav_hat), found[0]):
+        loss.backward()
+    torch.testing.assert_close(own.grad, scale.grad)
+    assert float(own.grad) != 0
+    assert wav_hat.grad is None
+    assert calls == [2, 2]
+
+
 def test_a_failed_save_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "checkpoints" / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"step": 1}, path)
