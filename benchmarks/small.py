@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from vocable.codecs.backbones.conv import Conv1d
-from vocable.codecs.backbones.convnext import ISTFTDecoder, STFTEncoder
 from vocable.codecs.backbones.depthwise import DepthwiseConv1d
-from vocable.codecs.backbones.istft import DirectionISTFTHead
+from vocable.codecs.backbones.gainshape import GainShapeDecoder, GainShapeEncoder
 from vocable.codecs.backbones.semanticodec.vae import VAEDecoder
 from vocable.codecs.codec import Codec
 from vocable.codecs.hub import load
@@ -104,10 +103,17 @@ def small_codec(name: str, seed: int = 0, narrow: bool = False) -> Codec:
 
 
 def _built_in() -> Codec:
-    shape: dict[str, Any] = {"latent_dim": 16, "dim": 16, "fine_blocks": 1, "blocks": 1}
-    shape |= {"n_fft": 160, "stft_hop": 40, "stride": 2}
-    decoder = ISTFTDecoder(**shape, head=partial(DirectionISTFTHead))
-    return Codec(STFTEncoder(**shape), ema_rvq(16, 3, 32), decoder, 16_000, name=BUILT_IN)
+    shape: dict[str, Any] = {
+        "latent_dim": 16,
+        "dim": 16,
+        "blocks": 1,
+        "n_fft": 160,
+        "stft_hop": 80,
+        "bands": 9,
+    }
+    return Codec(
+        GainShapeEncoder(**shape), ema_rvq(16, 3, 32), GainShapeDecoder(**shape), 16_000, name=BUILT_IN
+    )
 
 
 @torch.no_grad()

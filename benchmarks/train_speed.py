@@ -72,8 +72,8 @@ def compare(match: Match, dim: int, wav: Tensor, rounds: int = 7) -> tuple[Cost,
             wall, cpu = time.perf_counter(), time.process_time()
             step(wav)
             times.append((time.perf_counter() - wall, time.process_time() - cpu))
-    medians = [[median(values) for values in zip(*times[1:], strict=True)] for times in took]
-    peer, same, one_pass = (Cost(*found, peak) for found, peak in zip(medians, memory, strict=True))
+    walls, cpus = ([median(time[i] for time in times[1:]) for times in took] for i in range(2))
+    peer, same, one_pass = map(Cost, walls, cpus, memory)
     return peer, same, one_pass
 
 

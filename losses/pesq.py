@@ -107,7 +107,9 @@ class PESQLoss(PairLoss):
         centres = barks.cumsum(0) - barks / 2
         frequencies = torch.arange(WINDOW // 2) * SAMPLE_RATE / WINDOW
         unit = torch.exp(2j * math.pi * frequencies / SAMPLE_RATE)
-        top, bottom = (sum(c * unit**-n for n, c in enumerate(part)) for part in PRE_EMPHASIS)
+        top, bottom = (
+            torch.stack([c * unit**-n for n, c in enumerate(part)]).sum(0) for part in PRE_EMPHASIS
+        )
         low, high = LEVEL_BAND
         constants = {
             "bands": torch.block_diag(*(torch.ones(count, 1) for count in BINS)),  # (bins, bands)

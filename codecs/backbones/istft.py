@@ -82,8 +82,8 @@ def _(layer: ISTFT, x: Tensor, state: State, final: bool) -> tuple[Tensor, State
     """x (B, F, N) to (B, T). State: what frames so far add to later samples, and how many of these to cut."""
     overlap = layer.n_fft - layer.hop_length
     tails, early = state or ((), overlap // 2)
-    blank = x.new_zeros(len(x), overlap, dtype=torch.float32)
-    both = layer.sums(x) if x.shape[-1] else (blank, blank[:1])
+    blank = x.real.new_zeros(len(x), overlap)
+    both = layer.sums(x) if x.shape[-1] else (blank, blank[:1].clone())
     for part, tail in zip(both, tails, strict=False):  # at the start there are none
         part[:, :overlap] += tail
     end = x.shape[-1] * layer.hop_length
