@@ -222,6 +222,30 @@ def test_three_steps(name: str, tmp_path: Path, seen: list[dict[str, float]]) ->
     assert all(parameter.isfinite().all() for parameter in codec.parameters())
 
 
+@pytest.mark.parametrize(
+    ("name", "books"), [("vocable_16khz", 12), ("vocable_16khz_fsq", 1), ("fsq_16khz", 1)]
+)
+def test_three_steps_of_our_own(name: str, books: int, tmp_path: Path, seen: list[dict[str, float]]) -> None:
+    tree = composed.__wrapped__(
+        name,
+        *("data=clip", "trainer=cpu", "steps=3", "validate_every=9", "checkpoint_every=9", "log_every=1"),
+        *("data.batch_size=2", "data.valid=null", "data.crop_seconds=0.5", f"run_dir={tmp_path}"),
+        *("latent_dim=8", "encoder.dim=16", "decoder.dim=16", "encoder.blocks=1", "decoder.blocks=1"),
+    )
+    tree["training"]["quantize_from"] = 0
+    for node in targets(tree):
+        node.update(PARTS.get(kind(node), {}))
+    cfg = OmegaConf.create(tree)
+    codec = train(cfg).lightning_module.codec
+    assert isinstance(codec, Codec)
+    assert (codec.frame_rate, codec.num_codebooks) == (100 if name == "fsq_16khz" else 50, books)
+    assert len(seen) == 3
+    for step in seen:
+        assert {"loss", "quantizer", *cfg.loss} <= step.keys()
+        assert all(map(math.isfinite, step.values())), step
+        assert step["gradient/codec"] > 0
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_numbers(name: str) -> None:
     tree, of = composed(name, "data.train=x"), family(name)
