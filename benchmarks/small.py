@@ -112,7 +112,11 @@ def _built_in() -> Codec:
         "bands": 9,
     }
     return Codec(
-        GainShapeEncoder(**shape), ema_rvq(16, 3, 32), GainShapeDecoder(**shape), 16_000, name=BUILT_IN
+        GainShapeEncoder(**shape),
+        ema_rvq(16, 3, 32, beam=4),
+        GainShapeDecoder(**shape),
+        16_000,
+        name=BUILT_IN,
     )
 
 

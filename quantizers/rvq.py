@@ -20,9 +20,11 @@ class RVQ(Quantizer):
     `num_codebooks` in a call overrides it. Codes of all codebooks that the batch ran through are returned;
     z and loss leave out those that an item does not use, and these do not learn from it.
     The loss is the mean over the codebooks that the batch ran through.
+    beam: how many ways through the codebooks `encode` follows, for Euclidean ones; it gives the one of all
+    codebooks that comes closest. 1, which is how `forward` trains, takes each codebook's nearest entry.
     """
 
-    def __init__(self, layers: Sequence[VQ], dropout: float | Dropout = 0.0) -> None:
+    def __init__(self, layers: Sequence[VQ], dropout: float | Dropout = 0.0, beam: int = 1) -> None:
         super().__init__()
         dims = {layer.dim for layer in layers}
         if len(dims) != 1:
@@ -31,6 +33,10 @@ class RVQ(Quantizer):
         self.dim = dims.pop()
         self.codebook_sizes = tuple(size for layer in layers for size in layer.codebook_sizes)
         self.dropout = dropout if callable(dropout) else PerItem(dropout)
+        if beam < 1 or (beam > 1 and not all(isinstance(layer, EMAVQ) for layer in layers)):
+            kinds = sorted({type(layer).__name__ for layer in layers})
+            raise ValueError(f"beam is {beam} over {', '.join(kinds)}; accepted: 1, or more over EMAVQ")
+        self.beam = beam
 
     def forward(self, z: Tensor, num_codebooks: int | None = None) -> Quantized:
         used, counts = self._counts(z, num_codebooks)
@@ -56,6 +62,8 @@ class RVQ(Quantizer):
         used = self.check_num_codebooks(num_codebooks)
         with torch.autocast(z.device.type, enabled=False):
             residual, codes = widened(z, self._layer(0).table), []
+            if self.beam > 1:
+                return self._beam_search(residual)[:, :used]
             for k in range(used):
                 codes.append(self._layer(k).search(residual))
                 if k + 1 < used:
@@ -69,6 +77,20 @@ class RVQ(Quantizer):
             for k in range(1, codes.shape[1]):
                 z = z + self._layer(k).look_up(codes[:, k])
         return z
+
+    def _beam_search(self, z: Tensor) -> Tensor:
+        """Codes (B, K, N) of latents (B, D, N), of all codebooks: fewer are then a part of more."""
+        left = z.transpose(1, 2).reshape(-1, 1, self.dim)  # what each way leaves over, (B * N, ways, D)
+        codes = torch.zeros(len(left), 1, 0, dtype=torch.int64, device=z.device)
+        for k in range(self.num_codebooks):
+            table = widened(self._layer(k).table)
+            errors = left.square().sum(-1, keepdim=True) - 2 * left @ table.T + table.square().sum(1)
+            ways = min(self.beam, errors.shape[1] * errors.shape[2])
+            best = errors.flatten(1).topk(ways, largest=False).indices  # in order, the closest first
+            way, entry = best // len(table), best % len(table)
+            left = left.take_along_dim(way[..., None], 1) - table[entry]
+            codes = torch.cat([codes.take_along_dim(way[..., None], 1), entry[..., None]], -1)
+        return codes[:, 0].unflatten(0, (len(z), -1)).transpose(1, 2)
 
     def _layer(self, k: int) -> VQ:
         layer = self.layers[k]
@@ -109,6 +131,7 @@ def ema_rvq(
     dead_threshold: float = 2.0,
     commitment: float = 1.0,
     estimator: Estimator = straight_through,
+    beam: int = 1,
 ) -> RVQ:
     """RVQ of Euclidean codebooks learned by moving averages, as in EnCodec."""
     layers = [
@@ -122,4 +145,4 @@ def ema_rvq(
         )
         for _ in range(num_codebooks)
     ]
-    return RVQ(layers, dropout)
+    return RVQ(layers, dropout, beam)

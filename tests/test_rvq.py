@@ -35,6 +35,38 @@ def test_encode_decode_and_forward_agree(rvq, k):
         rvq.encode(z, 5)
 
 
+def test_a_beam_of_every_way_finds_the_closest_sum():
+    rvq, z = ema_rvq(4, 3, 5, beam=125).eval(), random_latent(2, 4, 30)
+    every = torch.cartesian_prod(*[torch.arange(5)] * 3)
+    sums = rvq.decode(every.T[None])[0]  # (4, 125)
+    distances = (z[..., None] - sums[:, None]).square().sum(1)  # (2, 30, 125)
+    found = (z - rvq.decode(rvq.encode(z))).square().sum(1)
+    torch.testing.assert_close(found, distances.amin(-1))
+    assert torch.equal(rvq.encode(z), every[distances.argmin(-1)].transpose(1, 2))
+
+
+def test_a_beam_comes_closer_and_fewer_codebooks_are_a_part():
+    rvq, z = ema_rvq(16, 6, 32).eval(), random_latent(3, 16, 50)
+    errors = []
+    for beam in (1, 2, 8):
+        rvq.beam = beam
+        codes = rvq.encode(z)
+        assert torch.equal(rvq.encode(z, 2), codes[:, :2])
+        assert torch.equal(rvq.encode(z[1:2]), codes[1:2])
+        errors.append((z - rvq.decode(codes)).square().mean().item())
+    assert errors[2] < errors[1] < errors[0]
+    rvq.beam = 1
+    assert torch.equal(rvq._beam_search(z), rvq.encode(z))
+
+
+def test_a_beam_over_what_is_not_euclidean_is_refused():
+    layers = list(factorized_rvq(8, 2, 16, 3).layers)
+    with pytest.raises(ValueError, match="beam is 4 over FactorizedVQ; accepted: 1, or more over EMAVQ"):
+        RVQ(layers, beam=4)
+    with pytest.raises(ValueError, match="beam is 0"):
+        ema_rvq(8, 2, 16, beam=0)
+
+
 def test_equals_dac():
     quantize = pytest.importorskip("dac.nn.quantize")
     torch.manual_seed(0)
