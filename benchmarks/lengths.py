@@ -67,7 +67,9 @@ def _row(name: str, full: bool, reach: bool) -> Iterator[str]:
     yield str(len(tried))
     yield str(sum(exact(codec, samples, rate) for samples, rate in tried))
     yield str(batches(codec))
-    yield f"{codec_delay(codec).ms:.2f} ms" if own else "2 ms / 9.6 s" if name.startswith("semantic") else "-"
+    yield (
+        f"{codec_delay(codec).ms:z.2f} ms" if own else "2 ms / 9.6 s" if name.startswith("semantic") else "-"
+    )
     yield _ahead(shape) if reach else "-"
 
 

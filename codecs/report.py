@@ -93,7 +93,7 @@ def delay_row(codec: Codec) -> str:
     found = codec_delay(codec)
     if found.likeness < 0.5:
         return f"can't be measured: the waveform is another's (correlation {found.likeness:.2f})"
-    return f"{found.ms:.2f} ms, measured on speech"
+    return f"{found.ms:z.2f} ms, measured on speech"
 
 
 def streaming(codec: Codec) -> str:

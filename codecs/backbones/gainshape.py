@@ -132,16 +132,15 @@ class Bands(nn.Module):
     def __init__(self, n_fft: int, sample_rate: int, count: int):
         super().__init__()
         self.count = count
-        frequencies = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * sample_rate / n_fft
+        # a list, for a model may be built on the meta device
+        frequencies = [sample_rate * k / n_fft for k in range(n_fft // 2 + 1)]
         # Traunmüller's formula (https://doi.org/10.1121/1.399849) but for an offset
-        barks = 26.81 * frequencies / (1960 + frequencies)
-        band = (barks / barks[-1] * count).long().clamp(max=count - 1)
-        empty = sorted(set(range(count)) - set(band.tolist()))
-        if empty:
-            raise ValueError(
-                f"bands is {count}, of which {len(empty)} have no bin of {n_fft // 2 + 1}; accepted: fewer"
-            )
-        self.register_buffer("band_of_bin", band, persistent=False)
+        barks = [26.81 * frequency / (1960 + frequency) for frequency in frequencies]
+        band = [min(int(bark / barks[-1] * count), count - 1) for bark in barks]
+        if empty := count - len(set(band)):
+            bins = len(band)
+            raise ValueError(f"bands is {count}, of which {empty} have no bin of {bins}; accepted: fewer")
+        self.register_buffer("band_of_bin", torch.tensor(band), persistent=False)
 
     def means(self, x: Tensor) -> Tensor:
         """x (..., bins) to its mean in each band, float32."""
