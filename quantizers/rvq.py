@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vocable.quantizers.base import Quantized, Quantizer
-from vocable.quantizers.clusters import usage, widened
+from vocable.quantizers.clusters import smallest, usage, widened
 from vocable.quantizers.codebook import VQ
 from vocable.quantizers.dropout import Dropout, PerItem
 from vocable.quantizers.estimators import Estimator, straight_through
@@ -84,9 +84,9 @@ class RVQ(Quantizer):
         codes = torch.zeros(len(left), 1, 0, dtype=torch.int64, device=z.device)
         for k in range(self.num_codebooks):
             table = widened(self._layer(k).table)
-            errors = left.square().sum(-1, keepdim=True) - 2 * left @ table.T + table.square().sum(1)
-            ways = min(self.beam, errors.shape[1] * errors.shape[2])
-            best = errors.flatten(1).topk(ways, largest=False).indices  # in order, the closest first
+            products = torch.addmm(table.square().sum(1), left.flatten(0, 1), table.T, alpha=-2)
+            errors = left.square().sum(-1, keepdim=True) + products.unflatten(0, left.shape[:2])
+            best = smallest(errors.flatten(1), min(self.beam, errors[0].numel()))  # the closest first
             way, entry = best // len(table), best % len(table)
             left = left.take_along_dim(way[..., None], 1) - table[entry]
             codes = torch.cat([codes.take_along_dim(way[..., None], 1), entry[..., None]], -1)

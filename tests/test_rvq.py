@@ -1,6 +1,9 @@
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from vocable.quantizers.clusters import smallest
 from vocable.quantizers.dropout import PerBatch, PerItem
 from vocable.quantizers.rvq import RVQ, ema_rvq, factorized_rvq
 from vocable.quantizers.vq import EMAVQ, FactorizedVQ
@@ -286,3 +289,11 @@ def test_bad_arguments():
         ema_rvq(8, 2, 4, dropout=1.5)
     with pytest.raises(ValueError, match=r"dropout counts are \(1, 3\); accepted: each 1 to 2"):
         ema_rvq(8, 2, 4, dropout=PerBatch((1, 3))).train()(random_latent(1, 8, 9))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 300), st.integers(1, 9), st.integers(0, 99))
+def test_smallest_are_those_of_topk(size: int, count: int, seed: int) -> None:
+    count = min(count, size)
+    values = random_latent(5, size, seed=seed)
+    assert torch.equal(smallest(values, count), values.topk(count, largest=False).indices)
