@@ -30,8 +30,10 @@ def smallest(values: Tensor, count: int) -> Tensor:
     if grid.shape[2] <= count:
         return values.topk(count, largest=False).indices
     columns = grid.amin(1).topk(count, largest=False).indices
-    within = grid.take_along_dim(columns[:, None], 2).flatten(1).topk(count, largest=False).indices
-    return within // count * grid.shape[2] + columns.take_along_dim(within % count, 1)
+    within = (
+        grid.gather(2, columns[:, None].expand(-1, rows, -1)).flatten(1).topk(count, largest=False).indices
+    )
+    return within // count * grid.shape[2] + columns.gather(1, within % count)
 
 
 def accumulate(vectors: Tensor, codes: Tensor, size: int, weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -80,17 +80,20 @@ class RVQ(Quantizer):
 
     def _beam_search(self, z: Tensor) -> Tensor:
         """Codes (B, K, N) of latents (B, D, N), of all codebooks: fewer are then a part of more."""
-        left = z.transpose(1, 2).reshape(-1, 1, self.dim)  # what each way leaves over, (B * N, ways, D)
-        codes = torch.zeros(len(left), 1, 0, dtype=torch.int64, device=z.device)
+        frames = z.transpose(1, 2)
+        left = frames.reshape(-1, 1, self.dim)  # what each way leaves over, (B * N, ways, D)
+        codes: Tensor | None = None
         for k in range(self.num_codebooks):
             table = widened(self._layer(k).table)
             products = torch.addmm(table.square().sum(1), left.flatten(0, 1), table.T, alpha=-2)
-            errors = left.square().sum(-1, keepdim=True) + products.unflatten(0, left.shape[:2])
-            best = smallest(errors.flatten(1), min(self.beam, errors[0].numel()))  # the closest first
+            errors = left.square().sum(-1)[..., None] + products.view(*left.shape[:2], len(table))
+            ways = min(self.beam, left.shape[1] * len(table))
+            best = smallest(errors.flatten(1), ways)[..., None]  # the closest first
             way, entry = best // len(table), best % len(table)
-            left = left.take_along_dim(way[..., None], 1) - table[entry]
-            codes = torch.cat([codes.take_along_dim(way[..., None], 1), entry[..., None]], -1)
-        return codes[:, 0].unflatten(0, (len(z), -1)).transpose(1, 2)
+            left = left.gather(1, way.expand(-1, -1, self.dim)) - table[entry.squeeze(-1)]
+            codes = entry if codes is None else torch.cat([codes.gather(1, way.expand(-1, -1, k)), entry], -1)
+        assert codes is not None
+        return codes[:, 0].view(*frames.shape[:2], -1).transpose(1, 2)
 
     def _layer(self, k: int) -> VQ:
         layer = self.layers[k]
