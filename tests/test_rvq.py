@@ -63,7 +63,7 @@ def test_a_beam_comes_closer_and_fewer_codebooks_are_a_part():
 
 
 def test_a_beam_over_what_is_not_euclidean_is_refused():
-    layers = list(factorized_rvq(8, 2, 16, 3).layers)
+    layers = [FactorizedVQ(8, 16, 3), FactorizedVQ(8, 16, 3)]
     with pytest.raises(ValueError, match="beam is 4 over FactorizedVQ; accepted: 1, or more over EMAVQ"):
         RVQ(layers, beam=4)
     with pytest.raises(ValueError, match="beam is 0"):
