@@ -23,7 +23,7 @@ from vocable.losses import (
     least_squares_generator_loss,
     mean_feature_loss,
 )
-from vocable.recipes.adversary import Adversary
+from vocable.losses.game import Game
 
 DAC_RATE, DAC_STRIDES, DAC_BOOKS = 44_100, (2, 4, 8, 8), 9
 ENCODEC_RATE, ENCODEC_RATIOS = 24_000, (8, 5, 4, 2)
@@ -149,12 +149,12 @@ def our_dac(dim: int) -> Side:
     codec = dac(DAC_RATE, DAC_STRIDES, dim, 16 * dim, 24 * dim, DAC_BOOKS, dropout=0.0)
     periods, bands = MultiPeriodDiscriminator(), MultiBandDiscriminator()
     discriminator = PeakNormalized(Discriminators([periods, bands]))
-    adversary = Adversary(
+    game = Game(
         discriminator,
         discriminator_loss=least_squares_discriminator_loss,
         generator_loss=least_squares_generator_loss,
     )
-    return _ours(codec, DAC_BOOKS, adversary, MultiScaleMelLoss(DAC_RATE), MPD=periods, MRD=bands)
+    return _ours(codec, DAC_BOOKS, game, MultiScaleMelLoss(DAC_RATE), MPD=periods, MRD=bands)
 
 
 def our_encodec(dim: int) -> Side:
@@ -167,8 +167,8 @@ def our_encodec(dim: int) -> Side:
         if name.endswith("inited"):
             buffer.fill_(1)
     discriminator = MultiScaleSTFTDiscriminator(WINDOWS, slope=0.3)
-    adversary = Adversary(discriminator, feature_loss=mean_feature_loss)
-    return _ours(codec, ENCODEC_BOOKS, adversary, PowerMelLoss(ENCODEC_RATE), MSSTFTD=discriminator)
+    game = Game(discriminator, feature_loss=mean_feature_loss)
+    return _ours(codec, ENCODEC_BOOKS, game, PowerMelLoss(ENCODEC_RATE), MSSTFTD=discriminator)
 
 
 def coders(codec: Any) -> dict[str, list[nn.Module]]:
@@ -176,19 +176,19 @@ def coders(codec: Any) -> dict[str, list[nn.Module]]:
     return {"encoder": [codec.encoder], "quantizer": [codec.quantizer], "decoder": [codec.decoder]}
 
 
-def _ours(codec: Codec, books: int, adversary: Adversary, mel: nn.Module, **parts: nn.Module) -> Side:
+def _ours(codec: Codec, books: int, game: Game, mel: nn.Module, **parts: nn.Module) -> Side:
     def reconstruct(wav: Tensor) -> Pair:
         out = codec(wav, books)
         return out.wav, out.loss
 
     def play(wav: Tensor, wav_hat: Tensor) -> Pair:
-        terms = adversary.terms(wav, wav_hat)
+        terms = game.terms(wav, wav_hat)
         return terms["adversarial"], terms["features"]
 
     def both(wav: Tensor, wav_hat: Tensor) -> tuple[Tensor, Pair]:
-        judged, terms = adversary.play(wav, wav_hat)
+        judged, terms = game.play(wav, wav_hat)
         return judged, (terms["adversarial"], terms["features"])
 
     named = coders(codec) | {name: [part] for name, part in parts.items()} | {"mel": [mel]}
-    judge, discriminator = adversary.judge, adversary.discriminator
+    judge, discriminator = game.judge, game.discriminator
     return Side(codec.train(), discriminator, reconstruct, judge, play, mel, named, both, lean=True)
