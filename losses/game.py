@@ -12,7 +12,7 @@ from vocable.losses.adversarial import feature_loss, hinge_discriminator_loss, h
 
 @dataclass(frozen=True)
 class Game:
-    """A discriminator of waveforms (B, C, T), and the losses played with it: `play`, or `judge` and `terms`."""
+    """A discriminator of waveforms (B, C, T), and the losses played with it: `play`; or `judge`, `terms`."""
 
     discriminator: nn.Module
     discriminator_loss: Callable[[list[Tensor], list[Tensor]], Tensor] = hinge_discriminator_loss
