@@ -2,6 +2,7 @@
 `python -m vocable.benchmarks.noisy --help`."""
 
 import csv
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from vocable.codecs import audio
 from vocable.codecs.files import replacing
 from vocable.codecs.manifest import Entry, find_entries
+from vocable.codecs.signal import repeated
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -28,8 +30,7 @@ def mixture(wav: Tensor, others: list[Tensor], snr: float, seed: int) -> Tensor:
     from torchaudio.functional import add_noise
 
     if others:
-        length = wav.shape[-1]
-        parts = [other.repeat(1, -(-length // other.shape[-1]))[:, :length] for other in others]
+        parts = [repeated(other, wav.shape[-1]) for other in others]
         noise = torch.stack([part / part.square().mean().sqrt().clamp(min=1e-8) for part in parts]).sum(0)
     else:
         noise = torch.randn(wav.shape, generator=torch.Generator().manual_seed(seed))
@@ -43,6 +44,11 @@ def behind(entries: list[Entry], index: int, voices: int) -> list[Path]:
     turned = entries[index + 1 :] + entries[:index]
     others = [entry for entry in turned if speaker is None or entry.fields.get("speaker") != speaker]
     return [entry.path for entry in others[:voices]]
+
+
+@lru_cache(2 * VOICES)  # each is behind several
+def _mono(path: Path, rate: int) -> Tensor:
+    return audio.to_channels(audio.read(path, rate)[0], 1)
 
 
 @app.command()
@@ -67,7 +73,7 @@ def main(
     for i, entry in enumerate(track(entries, "Mixing")):
         wav, rate = audio.read(entry.path)
         paths = behind(entries, i, VOICES) if kind == "babble" else []
-        others = [audio.to_channels(audio.read(path, rate)[0], 1) for path in paths]
+        others = [_mono(path, rate) for path in paths]
         file = f"{i:04d}-{entry.path.stem}.flac"
         audio.write(out / file, mixture(audio.to_channels(wav, 1), others, snr, i), rate)
         texts = {name: entry.fields.get(name, "") for name in ("speaker", "transcript", "consensus")}

@@ -15,6 +15,7 @@ from vocable.benchmarks.peers import Pair, pairs
 from vocable.codecs import Codec, load
 from vocable.codecs.audio import read, resample, to_channels
 from vocable.codecs.cli import clip
+from vocable.codecs.signal import repeated
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -91,7 +92,7 @@ def _speech(codec: Codec, seconds: float) -> Tensor:
     wav, rate = read(clip())
     wav = to_channels(resample(wav, rate, codec.sample_rate), codec.channels)
     samples = max(1, round(seconds * codec.sample_rate))
-    return wav.repeat(1, -(-samples // wav.shape[-1]))[:, :samples]
+    return repeated(wav, samples)
 
 
 def _operations(step: Callable[[Any], Any], given: Any) -> float:

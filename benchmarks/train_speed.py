@@ -28,6 +28,7 @@ from vocable.benchmarks.train_steps import (
 )
 from vocable.codecs.audio import read, resample, to_channels
 from vocable.codecs.cli import clip
+from vocable.codecs.signal import repeated
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -89,7 +90,7 @@ def speech(rate: int, batch: int, seconds: float) -> Tensor:
     """Crops (B, 1, T) of the package's recording, one after another."""
     wav, own = read(clip())
     wav, samples = to_channels(resample(wav, own, rate), 1), max(1, round(seconds * rate))
-    return wav.repeat(1, -(-batch * samples // wav.shape[-1]))[:, : batch * samples].view(batch, 1, samples)
+    return repeated(wav, batch * samples).view(batch, 1, samples)
 
 
 def _stepper(

@@ -181,13 +181,15 @@ def _ours(codec: Codec, books: int, game: Game, mel: nn.Module, **parts: nn.Modu
         out = codec(wav, books)
         return out.wav, out.loss
 
-    def play(wav: Tensor, wav_hat: Tensor) -> Pair:
-        terms = game.terms(wav, wav_hat)
+    def pair(terms: dict[str, Tensor]) -> Pair:
         return terms["adversarial"], terms["features"]
+
+    def play(wav: Tensor, wav_hat: Tensor) -> Pair:
+        return pair(game.terms(wav, wav_hat))
 
     def both(wav: Tensor, wav_hat: Tensor) -> tuple[Tensor, Pair]:
         judged, terms = game.play(wav, wav_hat)
-        return judged, (terms["adversarial"], terms["features"])
+        return judged, pair(terms)
 
     named = coders(codec) | {name: [part] for name, part in parts.items()} | {"mel": [mel]}
     judge, discriminator = game.judge, game.discriminator

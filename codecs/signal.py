@@ -82,6 +82,11 @@ def to_batch(wav: Tensor | np.ndarray, channels: int, mix: bool) -> Tensor:
     return to_channels(wav, channels)
 
 
+def repeated(wav: Tensor, samples: int) -> Tensor:
+    """wav (C, T), T of 1 or more, from its start again and again: (C, samples)."""
+    return wav.repeat(1, -(-samples // wav.shape[-1]))[:, :samples]
+
+
 def to_channels(wav: Tensor, channels: int) -> Tensor:
     """(..., C, T) to (..., channels, T): mixed to one by the mean, or one repeated."""
     found = wav.shape[-2]

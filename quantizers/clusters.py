@@ -14,10 +14,12 @@ def nearest(vectors: Tensor, table: Tensor) -> Tensor:
     In float32 at least: in bfloat16 most distances of a large table tie.
     """
     with torch.autocast(vectors.device.type, enabled=False):
-        vectors, table = widened(vectors.detach()), widened(table.detach())
-        # |v - t|^2 less |v|^2, which is the same for every row
-        distances = torch.addmm(table.pow(2).sum(1), vectors, table.t(), alpha=-2)
-        return distances.argmin(1)
+        return distances(widened(vectors.detach()), widened(table.detach())).argmin(1)
+
+
+def distances(vectors: Tensor, table: Tensor) -> Tensor:
+    """|v - t|^2 less |v|^2, which is the same for every row: (M, V), of vectors (M, D) and table (V, D)."""
+    return torch.addmm(table.pow(2).sum(1), vectors, table.t(), alpha=-2)
 
 
 def smallest(values: Tensor, count: int) -> Tensor:
@@ -30,9 +32,8 @@ def smallest(values: Tensor, count: int) -> Tensor:
     if grid.shape[2] <= count:
         return values.topk(count, largest=False).indices
     columns = grid.amin(1).topk(count, largest=False).indices
-    within = (
-        grid.gather(2, columns[:, None].expand(-1, rows, -1)).flatten(1).topk(count, largest=False).indices
-    )
+    candidates = grid.gather(2, columns[:, None].expand(-1, rows, -1)).flatten(1)
+    within = candidates.topk(count, largest=False).indices
     return within // count * grid.shape[2] + columns.gather(1, within % count)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vocable.quantizers.base import Quantized, Quantizer
-from vocable.quantizers.clusters import smallest, usage, widened
+from vocable.quantizers.clusters import distances, smallest, usage, widened
 from vocable.quantizers.codebook import VQ
 from vocable.quantizers.dropout import Dropout, PerItem
 from vocable.quantizers.estimators import Estimator, straight_through
@@ -61,9 +61,10 @@ class RVQ(Quantizer):
     def encode(self, z: Tensor, num_codebooks: int | None = None) -> Tensor:
         used = self.check_num_codebooks(num_codebooks)
         with torch.autocast(z.device.type, enabled=False):
-            residual, codes = widened(z, self._layer(0).table), []
+            residual = widened(z, self._layer(0).table)
             if self.beam > 1:
                 return self._beam_search(residual)[:, :used]
+            codes = []
             for k in range(used):
                 codes.append(self._layer(k).search(residual))
                 if k + 1 < used:
@@ -85,8 +86,8 @@ class RVQ(Quantizer):
         codes: Tensor | None = None
         for k in range(self.num_codebooks):
             table = widened(self._layer(k).table)
-            products = torch.addmm(table.square().sum(1), left.flatten(0, 1), table.T, alpha=-2)
-            errors = left.square().sum(-1)[..., None] + products.view(*left.shape[:2], len(table))
+            apart = distances(left.flatten(0, 1), table).view(*left.shape[:2], len(table))
+            errors = left.square().sum(-1, keepdim=True) + apart
             ways = min(self.beam, left.shape[1] * len(table))
             best = smallest(errors.flatten(1), ways)[..., None]  # the closest first
             way, entry = best // len(table), best % len(table)

@@ -10,7 +10,7 @@ from vocable.losses.pesq import BINS, PESQLoss
 
 
 def speech(start: float) -> Tensor:
-    """Four seconds of the package's recording, (1, 1, T)."""
+    """The package's recording from `start` on, four seconds at most, (1, 1, T)."""
     return read(clip())[0][None, :1, round(16000 * start) :][..., :64000]
 
 

@@ -144,6 +144,7 @@ class Bands(nn.Module):
 
     def means(self, x: Tensor) -> Tensor:
         """x (..., bins) to its mean in each band, float32."""
+        # made anew, as a buffer would follow the weights to half precision
         members = nn.functional.one_hot(self.band_of_bin, self.count).float()
         return x @ (members / members.sum(0))
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vocable.codecs import audio
+from vocable.codecs.signal import repeated
 from vocable.recipes.crops import ATTEMPTS, amplified, cut, voiced
 from vocable.recipes.sources.order import Block, Place, ShardOrder
 from vocable.recipes.sources.shards import Recording, Shards
@@ -62,8 +63,7 @@ class ShardCrops(Dataset[Tensor]):
                 self._broken += 1
                 warnings.warn(f"skipped: {error}", stacklevel=2)
                 continue
-            wav = wav.repeat(1, -(-self.samples // wav.shape[-1]))[:, : self.samples]
-            return amplified(wav, rng.uniform(*self.gain_db))
+            return amplified(repeated(wav, self.samples), rng.uniform(*self.gain_db))
         raise ValueError(f"{ATTEMPTS} broken recordings in a row, the first one {recordings[place.item]}")
 
     def _crop(self, recording: Recording, rng: np.random.Generator) -> Tensor:
