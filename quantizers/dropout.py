@@ -12,21 +12,23 @@ Dropout = Callable[[Tensor, int], tuple[int, Tensor]]
 
 
 class PerItem:
-    """A share of a batch's items use only the first n codebooks, n uniform in 1..K (https://arxiv.org/abs/2306.06546).
+    """A share of a batch's items use only the first n codebooks (https://arxiv.org/abs/2306.06546).
 
-    The batch still runs through all of them.
+    n: one of `counts`, all as likely, and twice as likely what stands there twice; () is 1..K. The batch still
+    runs through all of them.
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, share: float, counts: tuple[int, ...] = ()) -> None:
         if not 0 <= share <= 1:
             raise ValueError(f"dropout is {share}; accepted: 0 to 1")
-        self.share = share
+        self.share, self.counts = share, tuple(counts)
 
     def __call__(self, z: Tensor, num_codebooks: int) -> tuple[int, Tensor]:
         counts = torch.full((len(z),), num_codebooks)
         # rounded at random, so that the share is right on average for any batch size
         dropped = int(len(z) * self.share + torch.rand(()).item())
-        counts[:dropped] = torch.randint(1, num_codebooks + 1, (dropped,))
+        choices = torch.tensor(_choices(self.counts, num_codebooks))
+        counts[:dropped] = choices[torch.randint(len(choices), (dropped,))]
         return num_codebooks, counts
 
 
@@ -40,8 +42,13 @@ class PerBatch:
         self.counts = tuple(counts)
 
     def __call__(self, z: Tensor, num_codebooks: int) -> tuple[int, Tensor]:
-        counts = self.counts or tuple(range(1, num_codebooks + 1))
-        if not 1 <= min(counts) <= max(counts) <= num_codebooks:
-            raise ValueError(f"dropout counts are {counts}; accepted: each 1 to {num_codebooks}")
+        counts = _choices(self.counts, num_codebooks)
         used = counts[int(agreed(torch.randint(len(counts), (1,)).to(z.device)))]
         return used, torch.full((len(z),), used)
+
+
+def _choices(counts: tuple[int, ...], num_codebooks: int) -> tuple[int, ...]:
+    counts = counts or tuple(range(1, num_codebooks + 1))
+    if not 1 <= min(counts) <= max(counts) <= num_codebooks:
+        raise ValueError(f"dropout counts are {counts}; accepted: each 1 to {num_codebooks}")
+    return counts

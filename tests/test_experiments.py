@@ -232,6 +232,7 @@ def test_three_steps_of_our_own(name: str, books: int, tmp_path: Path, seen: lis
         *("data.batch_size=2", "data.valid=null", "data.crop_seconds=0.5", f"run_dir={tmp_path}"),
         *("latent_dim=8", "encoder.dim=16", "decoder.dim=16", "encoder.blocks=1", "decoder.blocks=1"),
     )
+    tree["init_from"] = None
     tree["training"]["quantize_from"] = 0
     for node in targets(tree):
         node.update(PARTS.get(kind(node), {}))
@@ -242,6 +243,7 @@ def test_three_steps_of_our_own(name: str, books: int, tmp_path: Path, seen: lis
     assert len(seen) == 3
     for step in seen:
         assert {"loss", "quantizer", *cfg.loss} <= step.keys()
+        assert ("features" in step) == ("distillation" in step) == (name != "fsq_16khz")
         assert all(map(math.isfinite, step.values())), step
         assert step["gradient/codec"] > 0
 

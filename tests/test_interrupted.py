@@ -18,6 +18,8 @@ SECONDS = 900
 def started(command: str, source: Path, target: Path) -> "subprocess.Popen[str]":
     """The command, at work: its temporary file is beside `target`."""
     call = f"from vocable.codecs.cli import app; app(['{command}', '{source}', '-o', '{target}'])"
+    # where a shell runs the tests in the background, children would ignore Ctrl-C
+    call = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {call}"
     process = subprocess.Popen([sys.executable, "-c", call], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not any(path.stat().st_size > 2000 for path in target.parent.glob(".*.part")):

@@ -157,6 +157,17 @@ def test_dropout_uses_a_uniform_number_of_codebooks():
     assert (drawn < 4).float().mean().item() == pytest.approx(0.3 * 3 / 4, abs=0.02)
 
 
+def test_dropout_draws_what_stands_there_twice_twice_as_often():
+    torch.manual_seed(0)
+    used, counts = PerItem(0.5, (1, 1, 3))(torch.zeros(8000, 1, 1), 4)
+    assert used == 4
+    torch.testing.assert_close(
+        counts.bincount(minlength=5) / 8000, torch.tensor([0, 1 / 3, 0, 1 / 6, 1 / 2]), atol=0.02, rtol=0
+    )
+    with pytest.raises(ValueError, match=r"dropout counts are \(1, 5\); accepted: each 1 to 4"):
+        PerItem(0.5, (1, 5))(torch.zeros(2, 1, 1), 4)
+
+
 @pytest.mark.parametrize(("counts", "possible"), [((), [1, 2, 3, 4]), ((2, 4), [2, 4])])
 def test_dropout_per_batch_draws_one_number_for_all(counts: tuple[int, ...], possible: list[int]):
     torch.manual_seed(0)
