@@ -14,8 +14,8 @@ Dropout = Callable[[Tensor, int], tuple[int, Tensor]]
 class PerItem:
     """A share of a batch's items use only the first n codebooks (https://arxiv.org/abs/2306.06546).
 
-    n: one of `counts`, all as likely, and twice as likely what stands there twice; () is 1..K. The batch still
-    runs through all of them.
+    n: one of `counts`, all as likely, and twice as likely what stands there twice; () is 1..K. The batch
+    still runs through all of them.
     """
 
     def __init__(self, share: float, counts: tuple[int, ...] = ()) -> None:

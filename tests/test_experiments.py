@@ -223,7 +223,8 @@ def test_three_steps(name: str, tmp_path: Path, seen: list[dict[str, float]]) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "books"), [("vocable_16khz", 12), ("vocable_16khz_fsq", 1), ("fsq_16khz", 1)]
+    ("name", "books"),
+    [("vocable_16khz", 12), ("vocable_16khz_causal", 12), ("vocable_16khz_fsq", 1), ("fsq_16khz", 1)],
 )
 def test_three_steps_of_our_own(name: str, books: int, tmp_path: Path, seen: list[dict[str, float]]) -> None:
     tree = composed.__wrapped__(

@@ -66,7 +66,7 @@ class AntiAliasedSnake(nn.Module):
 
 @advance.register
 def _(layer: AntiAliasedSnake, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
-    return within(layer, REACH, x, state, final)
+    return within(layer, (REACH, REACH), x, state, final)
 
 
 _EVEN, _ODD = low_pass()[::2], low_pass()[1::2]

@@ -18,18 +18,30 @@ class ConvNeXtBlock(nn.Module):
     """Depthwise convolution of 7, LayerNorm, GELU layer `expansion` times as wide; (B, N, dim) both ways.
 
     layer_scale: initial weight of the block beside its input. eps: LayerNorm's; Vocos has 1e-6.
+    causal: the convolution sees no later frames.
     """
 
-    def __init__(self, dim: int, expansion: int = 3, layer_scale: float = 0.1, eps: float = 1e-5):
+    def __init__(
+        self,
+        dim: int,
+        expansion: int = 3,
+        layer_scale: float = 0.1,
+        eps: float = 1e-5,
+        causal: bool = False,
+    ):
         super().__init__()
-        self.depthwise = nn.Conv1d(dim, dim, 7, padding=3, groups=dim)
+        self.reach = (6, 0) if causal else (3, 3)
+        self.depthwise = nn.Conv1d(dim, dim, 7, padding=0 if causal else 3, groups=dim)
         self.norm = nn.LayerNorm(dim, eps)
         self.widen = nn.Linear(dim, expansion * dim)
         self.narrow = nn.Linear(expansion * dim, dim)
         self.scale = nn.Parameter(torch.full((dim,), layer_scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.depthwise(x.transpose(1, 2)).transpose(1, 2)
+        y = x.transpose(1, 2)
+        if not self.reach[1]:  # symmetrical padding is the convolution's own, which is faster
+            y = nn.functional.pad(y, self.reach)
+        y = self.depthwise(y).transpose(1, 2)
         y = self.narrow(nn.functional.gelu(self.widen(self.norm(y))))
         return x + self.scale * y
 
@@ -37,7 +49,7 @@ class ConvNeXtBlock(nn.Module):
 @advance.register
 def _(layer: ConvNeXtBlock, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
     """x (B, N, dim)."""
-    return within(layer, 3, x, state, final, dim=1)
+    return within(layer, layer.reach, x, state, final, dim=1)
 
 
 class STFTEncoder(Stateful):

@@ -18,12 +18,13 @@ MAX_LEVEL = 6.0  # natural logarithm; a full-scale tone has 5, and exp must not 
 
 
 class GainShapeEncoder(Stateful):
-    """Waveform (B, 1, T) to latents (B, latent_dim, T / stft_hop), not causal.
+    """Waveform (B, 1, T) to latents (B, latent_dim, T / stft_hop).
 
     The STFT's bins over the level of their band, and the levels' logarithms; `blocks` ConvNeXt blocks; and a
     LayerNorm without weights, which keeps the latent's scale while the codebooks learn.
 
     n_fft, stft_hop: in samples. bands: how many, each as wide as the next on the Bark scale.
+    lookahead: whether frames see later ones; without it a frame is known with its hop's last sample.
     """
 
     causal = False
@@ -38,13 +39,14 @@ class GainShapeEncoder(Stateful):
         stft_hop: int = 320,
         bands: int = 25,
         blocks: int = 5,
+        lookahead: bool = True,
     ):
         super().__init__()
         self.hop_length = stft_hop
-        self.stft = STFT(n_fft, stft_hop)
+        self.stft = STFT(n_fft, stft_hop, causal=not lookahead)
         self.bands = Bands(n_fft, sample_rate, bands)
         self.inp = nn.Linear(n_fft + 2 + bands, dim)
-        self.blocks = nn.Sequential(*(ConvNeXtBlock(dim) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(ConvNeXtBlock(dim, causal=not lookahead) for _ in range(blocks)))
         self.out = nn.Linear(dim, latent_dim)
         self.out_norm = nn.LayerNorm(latent_dim, elementwise_affine=False)
         self.apply(init_weights)
@@ -78,7 +80,11 @@ def _(layer: GainShapeEncoder, x: Tensor, state: State, final: bool) -> tuple[Te
 
 
 class GainShapeDecoder(Stateful):
-    """Latents (B, latent_dim, N) to a waveform (B, 1, N * stft_hop), not causal: the mirrored encoder."""
+    """Latents (B, latent_dim, N) to a waveform (B, 1, N * stft_hop): the mirrored encoder.
+
+    lookahead: as the encoder's; without it a hop of the waveform is known with the frame after its own, whose
+    window reaches into it.
+    """
 
     causal = False
 
@@ -91,14 +97,15 @@ class GainShapeDecoder(Stateful):
         stft_hop: int = 320,
         bands: int = 25,
         blocks: int = 7,
+        lookahead: bool = True,
     ):
         super().__init__()
         self.hop_length = stft_hop
         self.bands = Bands(n_fft, sample_rate, bands)
         self.inp = nn.Linear(latent_dim, dim)
-        self.blocks = nn.Sequential(*(ConvNeXtBlock(dim) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(ConvNeXtBlock(dim, causal=not lookahead) for _ in range(blocks)))
         self.out = nn.Linear(dim, n_fft + 2 + bands)
-        self.istft = ISTFT(n_fft, stft_hop)
+        self.istft = ISTFT(n_fft, stft_hop, "same" if lookahead else "causal")
         self.apply(init_weights)
         nn.init.orthogonal_(self.inp.weight)
         nn.init.trunc_normal_(self.out.weight, std=0.04)

@@ -10,24 +10,26 @@ from vocable.codecs.backbones.fourier import irfft, rfft
 from vocable.codecs.backbones.lookahead import advance
 from vocable.codecs.backbones.padding import check_multiple
 
-PADDINGS = ("same", "center")
+PADDINGS = ("same", "center", "causal")
+ENVELOPE_FLOOR = 0.1  # of the summed squared windows, which only the last samples of "causal" are below
 
 
 class STFT(nn.Module):
     """Waveform (B, T), T a multiple of the hop, to spectra (B, n_fft / 2 + 1, T / hop), complex, Hann window.
 
-    Frame n is centred on the hop that it stands for: the padding rule of the convolutions.
+    Frame n is centred on the hop that it stands for: the padding rule of the convolutions. Where the STFT is
+    causal it ends with that hop.
     """
 
-    def __init__(self, n_fft: int, hop_length: int):
+    def __init__(self, n_fft: int, hop_length: int, causal: bool = False):
         super().__init__()
         check_fft(n_fft, hop_length, "same")
         self.n_fft, self.hop_length = n_fft, hop_length
+        self.left, self.right = margins(n_fft, hop_length, causal)
 
     def forward(self, wav: Tensor) -> Tensor:
         check_multiple(wav.shape[-1], self.hop_length)
-        pad = (self.n_fft - self.hop_length) // 2
-        return self.spectra(nn.functional.pad(wav.float(), (pad, pad)))
+        return self.spectra(nn.functional.pad(wav.float(), (self.left, self.right)))
 
     def spectra(self, padded: Tensor) -> Tensor:
         """Of every whole frame, the first of which begins with padded (B, T)."""
@@ -38,9 +40,8 @@ class STFT(nn.Module):
 @advance.register
 def _(layer: STFT, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
     """x (B, T)."""
-    pad = (layer.n_fft - layer.hop_length) // 2
-    x = nn.functional.pad(x.float(), (pad, 0)) if state is None else torch.cat([state, x.float()], -1)
-    x = nn.functional.pad(x, (0, pad)) if final else x
+    x = nn.functional.pad(x.float(), (layer.left, 0)) if state is None else torch.cat([state, x.float()], -1)
+    x = nn.functional.pad(x, (0, layer.right)) if final else x
     count = max(0, (x.shape[-1] - layer.n_fft) // layer.hop_length + 1)
     if not count:
         return torch.zeros(len(x), layer.n_fft // 2 + 1, 0, dtype=torch.complex64, device=x.device), x
@@ -51,23 +52,23 @@ def _(layer: STFT, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]
 class ISTFT(nn.Module):
     """Spectra (B, n_fft / 2 + 1, N), complex, to a waveform: overlap-add over the summed squared Hann window.
 
-    padding: "same" gives N * hop samples and inverts `STFT`; "center" gives (N - 1) * hop and inverts
-    `torch.stft(center=True)`.
+    padding: "same" gives N * hop samples and inverts `STFT`; "causal" the same, for a causal one, but for the
+    end, where the last window fades; "center" gives (N - 1) * hop and inverts `torch.stft(center=True)`.
     """
 
     def __init__(self, n_fft: int, hop_length: int, padding: str = "same"):
         super().__init__()
         check_fft(n_fft, hop_length, padding)
         self.n_fft, self.hop_length, self.padding = n_fft, hop_length, padding
-        self.needs_whole = padding != "same"
+        self.left, self.right = margins(n_fft, hop_length, padding == "causal")
+        self.needs_whole = padding == "center"
 
     def forward(self, spec: Tensor) -> Tensor:
         if self.padding == "center":
             window = hann(self.n_fft, spec)
             return torch.istft(spec, self.n_fft, self.hop_length, self.n_fft, window, center=True)
-        cut = (self.n_fft - self.hop_length) // 2
-        wav, envelope = (x[:, cut : -cut or None] for x in self.sums(spec))
-        return wav / envelope
+        wav, envelope = (x[:, self.left : x.shape[1] - self.right] for x in self.sums(spec))
+        return wav / envelope.clamp(min=ENVELOPE_FLOOR)
 
     def sums(self, spec: Tensor) -> tuple[Tensor, Tensor]:
         """The frames of spec (B, F, N) in their places, (B, T), and the squared windows in theirs, (1, T)."""
@@ -81,16 +82,19 @@ class ISTFT(nn.Module):
 def _(layer: ISTFT, x: Tensor, state: State, final: bool) -> tuple[Tensor, State]:
     """x (B, F, N) to (B, T). State: what frames so far add to later samples, and how many of these to cut."""
     overlap = layer.n_fft - layer.hop_length
-    tails, early = state or ((), overlap // 2)
+    tails, early = state or ((), layer.left)
     blank = x.real.new_zeros(len(x), overlap)
     both = layer.sums(x) if x.shape[-1] else (blank, blank[:1].clone())
     for part, tail in zip(both, tails, strict=False):  # at the start there are none
         part[:, :overlap] += tail
     end = x.shape[-1] * layer.hop_length
-    known = end + overlap - overlap // 2 if final else end
+    known = end + layer.left if final else end
     start = min(early, known)
     wav, envelope = (part[:, start:known] for part in both)
-    return wav / envelope, ([part[:, end:].clone() for part in both], max(0, early - known))
+    return wav / envelope.clamp(min=ENVELOPE_FLOOR), (
+        [part[:, end:].clone() for part in both],
+        max(0, early - known),
+    )
 
 
 class ISTFTHead(nn.Module):
@@ -151,6 +155,12 @@ def overlap_add(frames: Tensor, hop_length: int) -> Tensor:
     length = (frames.shape[1] - 1) * hop_length + frames.shape[2]
     columns = rearrange(frames, "b n w -> b w n")
     return nn.functional.fold(columns, (1, length), (1, frames.shape[2]), stride=(1, hop_length))[:, 0, 0]
+
+
+def margins(n_fft: int, hop_length: int, causal: bool) -> tuple[int, int]:
+    """Samples of a window before and after the hop that it stands for."""
+    rest = n_fft - hop_length
+    return (rest, 0) if causal else (rest // 2, rest - rest // 2)
 
 
 def check_fft(n_fft: int, hop_length: int, padding: str) -> None:

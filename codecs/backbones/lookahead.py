@@ -109,17 +109,20 @@ def goes_on(layer: nn.Module) -> bool:
     return known is not object and type(layer).forward is getattr(known, "forward", None)
 
 
-def within(layer: nn.Module, reach: int, x: Tensor, state: State, final: bool, dim: int = -1) -> Any:
-    """`advance` for any layer as long in as out, whose outputs depend on `reach` inputs to each side.
+def within(
+    layer: nn.Module, reach: tuple[int, int], x: Tensor, state: State, final: bool, dim: int = -1
+) -> Any:
+    """`advance` for any layer as long in as out, whose outputs depend on `reach` inputs before and after.
 
     The last outputs of a piece are taken from the next, in which their inputs are all there. dim: time.
     """
     kept, done = (x.narrow(dim, 0, 0), 0) if state is None else state
     x = torch.cat([kept, x], dim)
     length = x.shape[dim]
-    known = length if final else max(done, length - reach)
+    before, after = reach
+    known = length if final else max(done, length - after)
     out = layer(x) if known > done else x
-    start = max(0, known - reach)
+    start = max(0, known - before)
     return out.narrow(dim, done, known - done), (x.narrow(dim, start, length - start).clone(), known - start)
 
 
