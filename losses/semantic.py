@@ -21,8 +21,8 @@ def correlation_loss(features: Tensor, target: Tensor) -> Tensor:
 
 
 def correlation(features: Tensor, target: Tensor) -> Tensor:
-    """Pearson's correlation over time, (B, D), of two (B, D, N)."""
-    return F.cosine_similarity(*(x - x.mean(2, keepdim=True) for x in (features, target)), dim=2)
+    """Pearson's correlation over time, (...), of two (..., N)."""
+    return F.cosine_similarity(*(x - x.mean(-1, keepdim=True) for x in (features, target)), dim=-1)
 
 
 def cosine_loss(features: Tensor, target: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vocable.losses.semantic import correlation
 from vocable.losses.spectral import PairLoss
 from vocable.losses.stft import STFT
 
@@ -50,28 +51,23 @@ class STOILoss(PairLoss):
 
         The package `pystoi` resamples to 10 kHz and leaves silence out of the waveform: its scores to 0.02.
         """
-        y, energy = self._envelopes(target)
-        x, _ = self._envelopes(estimate)
+        powers = [self.stft(wav).abs().square().transpose(-1, -2) for wav in (estimate, target)]
+        x, y = (self._envelopes(power) for power in powers)
+        energy = powers[1].sum(-1)
         if y.shape[-1] < SEGMENT:
             return y.new_zeros(y.shape[:2]), y.new_zeros(y.shape[:2])
         speech = energy > energy.amax(-1, keepdim=True) * 10 ** (-DYNAMIC_RANGE_DB / 10)
         order = (~speech).to(torch.uint8).argsort(dim=-1, stable=True)  # speech first, silence after it
         order = order.unsqueeze(-2).expand_as(y)
         x, y = (part.gather(-1, order).unfold(-1, SEGMENT, 1) for part in (x, y))  # (B, C, bands, M, SEGMENT)
-        x = x * (_norm(y) / _norm(x))
+        x = x * (y.norm(dim=-1, keepdim=True) / x.norm(dim=-1, keepdim=True))
         x = torch.minimum(x, y * (1 + 10 ** (CLIP_DB / 20)))
-        x, y = (part - part.mean(-1, keepdim=True) for part in (x, y))
-        correlation = (x / _norm(x) * (y / _norm(y))).sum(-1).mean(-2)  # (B, C, M)
+        alike = correlation(x, y).mean(-2)  # (B, C, M)
         counts = (speech.sum(-1) - SEGMENT + 1).clamp(min=0)
-        valid = torch.arange(correlation.shape[-1], device=counts.device) < counts.unsqueeze(-1)
-        return (correlation * valid).sum(-1) / counts.clamp(min=1), counts
+        valid = torch.arange(alike.shape[-1], device=counts.device) < counts.unsqueeze(-1)
+        return (alike * valid).sum(-1) / counts.clamp(min=1), counts
 
-    def _envelopes(self, wav: Tensor) -> tuple[Tensor, Tensor]:
-        """Waveforms (B, C, T) to magnitudes of bands (B, C, bands, N) and energies of frames (B, C, N)."""
-        power = self.stft(wav).abs().square().transpose(-1, -2)
-        magnitudes = (power @ self.bands + 1e-9).sqrt()  # the floor bounds the root's gradient at silence
-        return magnitudes.transpose(-1, -2), power.sum(-1)
-
-
-def _norm(x: Tensor) -> Tensor:
-    return (x.square().sum(-1, keepdim=True) + 1e-12).sqrt()
+    def _envelopes(self, power: Tensor) -> Tensor:
+        """Powers (B, C, N, bins) to magnitudes of bands (B, C, bands, N)."""
+        # the floor bounds the root's gradient at silence, and keeps the norm of a segment above 0
+        return (power @ self.bands + 1e-9).sqrt().transpose(-1, -2)

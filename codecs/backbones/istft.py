@@ -91,10 +91,8 @@ def _(layer: ISTFT, x: Tensor, state: State, final: bool) -> tuple[Tensor, State
     known = end + layer.left if final else end
     start = min(early, known)
     wav, envelope = (part[:, start:known] for part in both)
-    return wav / envelope.clamp(min=ENVELOPE_FLOOR), (
-        [part[:, end:].clone() for part in both],
-        max(0, early - known),
-    )
+    tails = [part[:, end:].clone() for part in both]
+    return wav / envelope.clamp(min=ENVELOPE_FLOOR), (tails, max(0, early - known))
 
 
 class ISTFTHead(nn.Module):
