@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vocable.codecs import hub
+from vocable.codecs.backbones.convnext import ConvNeXtBlock
 from vocable.codecs.build import build
 from vocable.codecs.codec import Codec
 from vocable.quantizers.codebook import VQ
@@ -21,7 +23,7 @@ def warm_start(codec: Codec, source: str | Path) -> Matches:
     source: a codec's name, folder or hub id, as for `vocable.codecs.load`, or the file of a training's
     checkpoint. Nothing in it is built or run. ValueError where no layer fits.
     """
-    theirs, own = read(source)[1], codec.state_dict()
+    (config, theirs), own = read(source), codec.state_dict()
     found = match(own, theirs)
     if not found.pairs:
         layers = [", ".join([*side][:3]) for side in (found.theirs, found.own)]
@@ -31,6 +33,7 @@ def warm_start(codec: Codec, source: str | Path) -> Matches:
         )
     codec.load_state_dict(own | fitted(own, theirs, found.pairs), strict=True)
     _mark_codebooks(codec, theirs, found)
+    _look_back(codec, config, found)
     return found
 
 
@@ -86,6 +89,18 @@ def _mark_codebooks(codec: Codec, theirs: dict[str, Tensor], found: Matches) -> 
             )
             known = theirs.get(f"{path}.inited", torch.ones(())) if owner in found.pairs else torch.zeros(())
             state[f"{path}.inited"].copy_(known.reshape(()))
+
+
+@torch.no_grad()
+def _look_back(codec: Codec, config: dict[str, Any], found: Matches) -> None:
+    """Kernels from a part with lookahead keep what looks back where it was, and lose the rest."""
+    for path, block in codec.named_modules():
+        saw_later = config.get(path.partition(".")[0], {}).get("lookahead", True)
+        if isinstance(block, ConvNeXtBlock) and f"{path}.depthwise" in found.pairs and saw_later:
+            past, later = block.reach
+            if not later:
+                kernel = block.depthwise.weight
+                kernel.copy_(F.pad(kernel[..., : past // 2 + 1], (past // 2, 0)))
 
 
 def _holds(module: nn.Module, tensor: Tensor) -> bool:

@@ -56,6 +56,22 @@ class PerceptualLoss(nn.Module):
         return _model(self.teacher)(wav[:, 0], output_hidden_states=True).hidden_states[self.layers]
 
 
+class FeatureLoss(nn.Module):
+    """`distance` of a teacher's features (B, D, N) of two waveforms (B, C, T) at its rate: of what is said.
+
+    Where few codebooks leave too few bits for the waveform, this says which of it to keep.
+    """
+
+    def __init__(self, teacher: Teacher, distance: Callable[[Tensor, Tensor], Tensor] = F.mse_loss) -> None:
+        super().__init__()
+        self.teacher, self.distance = teacher, distance
+
+    def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
+        """Scalar; no gradient to `target`."""
+        heard = self.teacher.hear(estimate)
+        return self.distance(heard.float(), self.teacher(target).float())
+
+
 def relative_distance(x: Tensor, y: Tensor) -> Tensor:
     """L1 distance over the deviation of y, so that all layers count alike (stable-audio-tools)."""
     return F.l1_loss(x, y) / (y.std() + 1e-5)

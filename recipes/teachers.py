@@ -42,6 +42,10 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def forward(self, wav: Tensor) -> Tensor:
         """wav (B, C, T) at `sample_rate` to features (B, dim, N), N about T / sample_rate * frame_rate."""
+        return self.hear(wav)
+
+    def hear(self, wav: Tensor) -> Tensor:
+        """As `forward`, and a gradient passes to wav."""
         wav = wav.mean(1, keepdim=True)
         if self.normalize:
             variance, mean = torch.var_mean(wav, dim=2, keepdim=True, correction=0)

