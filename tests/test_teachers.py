@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 pytest.importorskip("lightning")
 
-from vocable.codecs.backbones.whisper import WhisperEncoder
 from vocable.codecs import audio
+from vocable.codecs.backbones.whisper import WhisperEncoder
 from vocable.codecs.cli import clip
 from vocable.losses.semantic import correlation_loss
 from vocable.recipes.listener import FeatureLoss
