@@ -16,9 +16,11 @@ import typer
 from torch import Tensor
 
 from vocable.benchmarks.peers import Pair, pairs
-from vocable.codecs import Codec
+from vocable.codecs import Codec, load
 from vocable.codecs.backbones.conv import fold_weight_norm
 from vocable.codecs.build import build
+from vocable.codecs.hub import builtin
+from vocable.codecs.sliding import SlidingStream
 from vocable.codecs.streams import Streams
 from vocable.codecs.zoo import table
 
@@ -41,14 +43,21 @@ class Steps(NamedTuple):
 
 
 def full_size(name: str) -> Codec:
-    """The published codec as `load` gives it, with random weights: a frame takes as long."""
+    """A built-in codec, or a published one as `load` gives it with random weights: a frame takes as long."""
+    if name in builtin():
+        return load(name)
     codec = build(table.published()[name].config).eval()
     fold_weight_norm(codec)
     return codec
 
 
 def ours(codec: Codec, count: int) -> Steps:
-    """`count` streams in a `Streams`."""
+    """`count` streams in a `Streams`, or in step in one stream where the codec looks ahead."""
+    stream = codec.stream(context=0.0)
+    if isinstance(stream, SlidingStream):
+        if not stream.exact:
+            raise typer.BadParameter("a codec without an exact stream; accepted: one whose layers go on")
+        return Steps(stream.encode, stream.decode)
     streams = Streams(codec)
     members = [streams.join() for _ in range(count)]
     return Steps(
@@ -90,12 +99,11 @@ def percentile(times: list[float], share: float) -> float:
 
 
 def latencies(
-    name: str, count: int, steps: int, warm: int, peer: Any = None
+    codec: Codec, count: int, steps: int, warm: int, peer: Any = None
 ) -> Iterator[tuple[str, Latency]]:
-    """Of codec `name`, and of `peer`, moshi's model: after `warm` frames, which fill what is kept."""
-    codec = full_size(name)
+    """Of `codec`, and of `peer`, moshi's model: after `warm` frames, which fill what is kept."""
     with ExitStack() as stack:
-        ways, frames = {name: ours(codec, count)}, noise(codec, count)
+        ways, frames = {"vocable": ours(codec, count)}, noise(codec, count)
         before = torch.cat([frame for _, frame in zip(range(warm), frames, strict=False)], -1)
         for chunk in before.split(16 * codec.hop_length, -1):  # chunks fill it as well as frames, and sooner
             measure(list(ways.values()), iter([chunk]), 1)
@@ -119,9 +127,10 @@ def main(
     typer.echo(f"| {head} |\n{'|---' * 8}|")
     for name in codecs.split(","):
         moshi = _moshi() if name == "mimi" else None
-        frame = 1000 * table.published()[name].hop_length / table.published()[name].sample_rate
+        codec = full_size(name)
+        frame = 1000 * codec.hop_length / codec.sample_rate
         for count in map(int, counts.split(",")):
-            for who, found in latencies(name, count, steps, warm, moshi):
+            for who, found in latencies(codec, count, steps, warm, moshi):
                 cells = [
                     f"{1000 * f(times):.1f}"
                     for times in found
@@ -132,7 +141,8 @@ def main(
                 typer.echo(f"| {label} | {count} | {frame:.1f} | {' | '.join(cells)} | {speed:.2f} |")
             gc.collect()
     typer.echo(
-        f"\nRandom weights, {steps} frames after {warm}, {threads} threads, torch {torch.__version__}."
+        f"\nRandom weights but for built-in ones, {steps} frames after {warm}, {threads} threads, "
+        f"torch {torch.__version__}."
     )
 
 
