@@ -20,8 +20,9 @@ class RVQ(Quantizer):
     `num_codebooks` in a call overrides it. Codes of all codebooks that the batch ran through are returned;
     z and loss leave out those that an item does not use, and these do not learn from it.
     The loss is the mean over the codebooks that the batch ran through.
-    beam: how many ways through the codebooks `encode` follows, for Euclidean ones; it gives the one of all
-    codebooks that comes closest. 1, which is how `forward` trains, takes each codebook's nearest entry.
+    beam: how many ways through the codebooks `encode` follows, for Euclidean ones, from the first one's
+    nearest entry on, which alone is the best; it gives the way of all codebooks that comes closest.
+    1, which is how `forward` trains, takes each codebook's nearest entry.
     """
 
     def __init__(self, layers: Sequence[VQ], dropout: float | Dropout = 0.0, beam: int = 1) -> None:
@@ -88,7 +89,7 @@ class RVQ(Quantizer):
             table = widened(self._layer(k).table)
             apart = distances(left.flatten(0, 1), table).view(*left.shape[:2], len(table))
             errors = left.square().sum(-1, keepdim=True) + apart
-            ways = min(self.beam, left.shape[1] * len(table))
+            ways = min(self.beam if k else 1, left.shape[1] * len(table))
             best = smallest(errors.flatten(1), ways)[..., None]  # the closest first
             way, entry = best // len(table), best % len(table)
             left = left.gather(1, way.expand(-1, -1, self.dim)) - table[entry.squeeze(-1)]

@@ -1,6 +1,7 @@
 """The codecs inside the package, on the clip beside them."""
 
 import pytest
+import torch
 
 from vocable import codecs
 from vocable.codecs import audio, hub
@@ -8,16 +9,20 @@ from vocable.codecs.cli import clip
 from vocable.codecs.hub import find
 from vocable.codecs.measure import si_sdr
 
-RVQ, FSQ = "vocable-16khz", "vocable-16khz-fsq"
+RVQ, CAUSAL, FSQ = "vocable-16khz", "vocable-16khz-causal", "vocable-16khz-fsq"
 
 
-def test_there_are_two() -> None:
-    assert hub.builtin() == [RVQ, FSQ]
+def test_there_are_three() -> None:
+    assert hub.builtin() == [RVQ, CAUSAL, FSQ]
 
 
 @pytest.mark.parametrize(
     ("name", "sizes", "rates", "parameters"),
-    [(RVQ, (1024,) * 12, (500, 6000), 11_298_075), (FSQ, (65536,), (800, 800), 11_300_259)],
+    [
+        (RVQ, (1024,) * 12, (500, 6000), 11_298_075),
+        (CAUSAL, (1024,) * 12, (500, 6000), 11_298_075),
+        (FSQ, (65536,), (800, 800), 11_300_259),
+    ],
 )
 def test_each_is_what_its_card_says(
     name: str, sizes: tuple[int, ...], rates: tuple[int, int], parameters: int
@@ -31,6 +36,16 @@ def test_each_is_what_its_card_says(
     assert "license: cc-by-4.0" in (folder / "README.md").read_text(encoding="utf-8")
 
 
+def test_the_causal_one_streams_40_ms_late() -> None:
+    codec = codecs.load(CAUSAL)
+    wav = audio.read(clip())[0][None]
+    stream = codec.stream(context=0.0)
+    assert stream.latency == 40
+    assert stream.exact
+    codes = torch.cat([stream.encode(chunk) for chunk in wav.split(441, -1)] + [stream.flush()], -1)
+    assert torch.equal(codes, codec.encode(wav).codes)
+
+
 def test_each_codebook_more_is_closer_to_the_speech() -> None:
     codec = codecs.load(RVQ)
     wav, rate = audio.read(clip())
@@ -39,12 +54,13 @@ def test_each_codebook_more_is_closer_to_the_speech() -> None:
     made = [codec.decode(tokens.first(count))[0, 0] for count in (1, 2, 4, 12)]
     scores = [si_sdr(wav[0], out) for out in made]
     assert scores == sorted(scores)
-    assert scores[2] > 2.4
-    assert scores[3] > 6.3
+    assert scores[2] > 1.2
+    assert scores[3] > 5.3
 
 
 @pytest.mark.parametrize(
-    ("name", "count", "clear", "good"), [(RVQ, 12, 0.936, 3.14), (RVQ, 1, 0.769, 1.38), (FSQ, 1, 0.842, 1.54)]
+    ("name", "count", "clear", "good"),
+    [(RVQ, 12, 0.940, 3.03), (RVQ, 1, 0.798, 1.39), (CAUSAL, 12, 0.935, 3.02), (FSQ, 1, 0.842, 1.54)],
 )
 def test_speech_stays_intelligible(name: str, count: int, clear: float, good: float) -> None:
     pytest.importorskip("pystoi")
