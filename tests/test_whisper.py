@@ -121,10 +121,14 @@ def test_long_signals_are_heard_in_windows() -> None:
 def test_items_do_not_hear_each_other_and_nothing_trains() -> None:
     encoder = WhisperEncoder(8, 2, 2, 10).train()
     assert not encoder.training
-    wav = torch.randn(3, 1, 3200, requires_grad=True) * torch.tensor([0.1, 1, 10])[:, None, None]
-    features = encoder(wav)
-    assert not features.requires_grad
+    wav = torch.randn(3, 1, 3200) * torch.tensor([0.1, 1, 10])[:, None, None]
+    assert not encoder(wav).requires_grad
+    features = encoder(wav.requires_grad_())
     torch.testing.assert_close(features[1:2], encoder(wav[1:2]))
+    features[1].square().sum().backward()
+    assert wav.grad is not None
+    assert wav.grad.flatten(1).any(1).tolist() == [False, True, False]
+    assert all(parameter.grad is None for parameter in encoder.parameters())
 
 
 def test_broken_files_are_refused(tmp_path: Path) -> None:
