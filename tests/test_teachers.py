@@ -150,3 +150,14 @@ def test_a_loss_of_what_whisper_hears() -> None:
         better = estimate - 0.02 * wav.std() * estimate.grad / estimate.grad.std()
     assert float(loss(better, wav)) < scores[4]
     assert all(parameter.grad is None for parameter in loss.parameters())
+
+
+def test_the_loss_reaches_the_estimate_through_a_pretrained_model(tmp_path: Path) -> None:
+    save(tmp_path, "hubert", **CONVS)
+    loss = FeatureLoss(pretrained(str(tmp_path)))
+    target = torch.randn(1, 1, 3200, generator=torch.Generator().manual_seed(0))
+    estimate = (0.5 * target + 0.1).flip(2).requires_grad_()
+    loss(estimate, target).backward()
+    assert estimate.grad is not None
+    assert estimate.grad.any()
+    assert all(parameter.grad is None for parameter in loss.parameters())

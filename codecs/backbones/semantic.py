@@ -48,7 +48,6 @@ class SemanticEncoder(nn.Module):
         self.model.eval()
         return self
 
-    @torch.no_grad()
     def forward(self, wav: Tensor) -> Tensor:
         inputs = fbank(wav[:, 0]) if self.takes_fbank else wav[:, 0]
         states = self.model(inputs, output_hidden_states=True).hidden_states
