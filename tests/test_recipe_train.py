@@ -92,6 +92,21 @@ def test_discriminator_joins_a_resumed_run(tmp_path: Path):
     assert min(scalars(tmp_path, "train/discriminator")) == 5
 
 
+def test_the_codec_waits_while_the_discriminator_learns_alone(tmp_path: Path):
+    waits = ["discriminator.start_step=2", "+discriminator.alone_steps=3"]
+    before = run(tmp_path, "steps=2", *waits)["state_dict"]
+    alone = run(tmp_path, "steps=5", "resume=true", *waits)["state_dict"]
+    for key, value in before.items():
+        assert torch.equal(alone[key], value) != key.startswith("discriminator"), key
+    after = run(tmp_path, "steps=6", "resume=true", *waits)
+    assert after["global_step"] == 6
+    assert not torch.equal(
+        after["state_dict"]["codec.decoder.norm.weight"], alone["codec.decoder.norm.weight"]
+    )
+    assert list(scalars(tmp_path, "train/discriminator")) == [3, 4, 5, 6]
+    assert list(scalars(tmp_path, "train/mel")) == [1, 2, 6]
+
+
 def test_accumulated_parts_are_one_step(tmp_path: Path):
     checkpoint = run(tmp_path, "steps=3", "training.accumulate=2", "discriminator.start_step=0")
     assert checkpoint["global_step"] == 3
