@@ -10,7 +10,7 @@ from vocable.recipes.schedule import ramp
 class Adversary(Game):
     """Judges waveforms (B, C, T) from `start_step` on; its weights in the generator's loss ramp up there.
 
-    alone_steps: how long only the discriminator learns then, and the codec waits, but for averages in codebooks:
+    alone_steps: how long only the discriminator learns then, and the codec waits but for codebooks' averages:
         from random weights it hardly catches up with a trained codec that moves.
     clip: of the discriminator's gradient norm; None: as the codec's.
     one_pass: both sides learn from one look at real and fake, and the codec moves first. Most published code
