@@ -10,26 +10,19 @@ from vocable.recipes.schedule import ramp
 class Adversary(Game):
     """Judges waveforms (B, C, T) from `start_step` on; its weights in the generator's loss ramp up there.
 
-    alone_steps: how long only the discriminator learns then, and the codec waits but for codebooks' averages:
-        from random weights it hardly catches up with a trained codec that moves.
     clip: of the discriminator's gradient norm; None: as the codec's.
     one_pass: both sides learn from one look at real and fake, and the codec moves first. Most published code
         moves the discriminator first and has it look again, two sevenths more work; False is that order.
     """
 
     start_step: int = 0
-    alone_steps: int = 0
     ramp_steps: int = 0
     weight: float = 1.0
     feature_weight: float = 2.0
     clip: float | None = None
     one_pass: bool = True
 
-    def alone_at(self, step: int) -> bool:
-        """Whether only the discriminator learns at a step."""
-        return self.start_step <= step < self.start_step + self.alone_steps
-
     def weights_at(self, step: int) -> dict[str, float]:
         """The weights of the generator's two terms at a step."""
-        scale = ramp(step, self.start_step + self.alone_steps, self.ramp_steps)
+        scale = ramp(step, self.start_step, self.ramp_steps)
         return {"adversarial": self.weight * scale, "features": self.feature_weight * scale}

@@ -86,18 +86,24 @@ def read_codec(path: Path, average: bool = True) -> tuple[dict[str, Any], dict[s
 
     average: the moving average of the weights, not the last ones. ValueError for another file.
     """
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+    return json.loads(_read(path)["codec_config"]), read_part(path, "ema.module." if average else "codec.")
+
+
+def read_part(path: Path, prefix: str) -> dict[str, Tensor]:
+    """The tensors in a training's checkpoint whose keys begin with `prefix`, by the rest of their keys."""
+    state = _read(path)["state_dict"].items()
+    return {key.removeprefix(prefix): tensor for key, tensor in state if key.startswith(prefix)}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:  # mapped, not read: what isn't asked for stays on the disk
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # of the zip, of pickle and torch's own
         raise ValueError(f"{path}: can't be read: {error}; accepted: a checkpoint of a training") from error
     if not isinstance(found, dict) or "codec_config" not in found or "state_dict" not in found:
         keys = sorted(found) if isinstance(found, dict) else type(found).__name__
         raise ValueError(f"{path} has {keys}; accepted: a checkpoint of vocable.recipes.train")
-    prefix = "ema.module." if average else "codec."
-    state = found["state_dict"].items()
-    return json.loads(found["codec_config"]), {
-        key.removeprefix(prefix): tensor for key, tensor in state if key.startswith(prefix)
-    }
+    return found
 
 
 class _Recorder:

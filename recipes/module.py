@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from vocable.codecs.codec import Codec
-from vocable.codecs.coder import CodecOutput
 from vocable.losses.balancer import Balancer
 from vocable.recipes.adversary import Adversary
 from vocable.recipes.checkpoint import reconcile
@@ -97,23 +96,15 @@ class CodecTraining(LightningModule):
         return [self.optimizer(parameters) for parameters in trained]
 
     def training_step(self, batch: Tensor, batch_idx: int) -> None:
-        """One step of the discriminator, where there is one, and one of the generator, unless it waits."""
+        """One step of the discriminator, where there is one, and one of the generator."""
         step = self.global_step
         self._seed(step)
-        adversary = self.adversary if self.adversary and step >= self.adversary.start_step else None
-        if adversary and adversary.alone_at(step):
-            logs = self._judge(batch, step, adversary)
-        else:
-            logs = self._learn(batch, step, adversary)
-        self.progress.after_step(self, logs, batch.shape[0] * batch.shape[-1] / self.codec.sample_rate)
-
-    def _learn(self, batch: Tensor, step: int, adversary: Adversary | None) -> dict[str, Tensor]:
-        """A step of the generator, and of its adversary."""
         generator, *rest = self._optimizers(step)
+        adversary = self.adversary if self.adversary and step >= self.adversary.start_step else None
         parts = batch.chunk(self.accumulate)
         logs: dict[str, Tensor] = {}
         for i, wav in enumerate(parts):
-            out = self._reconstruct(wav, step)
+            out = self.codec(wav) if step >= self.quantize_from else autoencode(self.codec, wav)
             wav_hat = out.wav.float()
             judged, played = None, {}
             if adversary and adversary.one_pass:
@@ -142,24 +133,7 @@ class CodecTraining(LightningModule):
         if adversary and adversary.one_pass:
             self._update(rest[0], self._judges, batch, logs, "discriminator")
         self.ema.update_parameters(self.codec)
-        return logs
-
-    def _judge(self, batch: Tensor, step: int, adversary: Adversary) -> dict[str, Tensor]:
-        """A step of the discriminator alone."""
-        parts = batch.chunk(self.accumulate)
-        logs: dict[str, Tensor] = {}
-        for wav in parts:
-            with torch.no_grad():
-                wav_hat = self._reconstruct(wav, step).wav.float()
-            loss = adversary.judge(wav, wav_hat)
-            self.manual_backward(loss / len(parts))
-            _add(logs, {"discriminator": loss}, len(parts))
-        optimizer = self._optimizers(step, counted=1)[1]
-        self._update(optimizer, self._judges, batch, logs, "discriminator")
-        return logs
-
-    def _reconstruct(self, wav: Tensor, step: int) -> CodecOutput:
-        return self.codec(wav) if step >= self.quantize_from else autoencode(self.codec, wav)
+        self.progress.after_step(self, logs, batch.shape[0] * batch.shape[-1] / self.codec.sample_rate)
 
     def on_validation_epoch_start(self) -> None:
         self.validation = Validation(self.averaged, self.validate_codebooks, distillation=self.distillation)
@@ -199,16 +173,14 @@ class CodecTraining(LightningModule):
         random.seed(seed)
         torch.manual_seed(seed)
 
-    def _optimizers(self, step: int, counted: int = 0) -> list[Any]:
-        """At this step's learning rate; all but one are bare, so that Lightning counts a step once."""
+    def _optimizers(self, step: int) -> list[Any]:
+        """At this step's learning rate; the discriminator's is bare, so that Lightning doesn't count it."""
         factor = self.schedule(step)
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = optimizer.defaults["lr"] * factor
-        optimizers: list[Any] = list(self.trainer.optimizers)
         wrapped = self.optimizers()
-        optimizers[counted] = wrapped[counted] if isinstance(wrapped, list) else wrapped
-        return optimizers
+        return [wrapped[0], *self.trainer.optimizers[1:]] if isinstance(wrapped, list) else [wrapped]
 
     def _losses(self, wav: Tensor, wav_hat: Tensor, step: int) -> dict[str, Tensor]:
         """The terms in force at this step, before their weights."""

@@ -19,6 +19,7 @@ from vocable.recipes.checkpoint import AtomicCheckpointIO, Checkpoints
 from vocable.recipes.init import expanded, freeze, warm_start
 from vocable.recipes.interrupt import Interrupts
 from vocable.recipes.module import CodecTraining
+from vocable.recipes.opponent import recall
 
 PRECISIONS = ("32-true", "bf16-mixed")
 
@@ -60,10 +61,12 @@ def build(cfg: DictConfig) -> tuple[CodecTraining, LightningDataModule]:
 
 
 def start_from(source: str, module: CodecTraining) -> None:
-    """Give the codec, and so its average, the weights of another where they fit, and log what does."""
-    found = warm_start(module.codec, source)
+    """Give codec, average and discriminator the weights of another training where they fit, and log it."""
+    lines = warm_start(module.codec, source).lines()
     module.averaged.load_state_dict(module.codec.state_dict())
-    rank_zero_only(log.info)("init_from %s\n%s", source, "\n".join(found.lines()))
+    if module.discriminator is not None:
+        lines.append(recall(module.discriminator, source))
+    rank_zero_only(log.info)("init_from %s\n%s", source, "\n".join(lines))
 
 
 def check_signal(cfg: DictConfig, codec: Codec) -> None:

@@ -169,10 +169,6 @@ def test_adversary_trains_one_side_at_a_time():
     assert adversary.weights_at(9) == {"adversarial": 0.0, "features": 0.0}
     assert adversary.weights_at(10) == {"adversarial": 1.0, "features": 2.0}
     assert adversary.weights_at(11) == {"adversarial": 2.0, "features": 4.0}
-    late = Adversary(Mean(), start_step=10, alone_steps=5, ramp_steps=1, weight=2.0, feature_weight=4.0)
-    assert [late.alone_at(step) for step in (9, 10, 14, 15)] == [False, True, True, False]
-    assert late.weights_at(14) == {"adversarial": 0.0, "features": 0.0}
-    assert late.weights_at(15) == {"adversarial": 1.0, "features": 2.0}
 
 
 def test_one_pass_teaches_both_sides_what_two_do():

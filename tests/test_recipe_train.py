@@ -18,7 +18,7 @@ from vocable.codecs import load
 from vocable.recipes.export import export
 from vocable.recipes.module import CodecTraining
 from vocable.recipes.terms import Term
-from vocable.recipes.train import train
+from vocable.recipes.train import build, start_from, train
 from vocable.recipes.validation import Validation
 
 QUICK = ("experiment=smoke", "data.batches_per_epoch=6", "validate_every=8", "data.valid_seconds=1.0")
@@ -92,21 +92,6 @@ def test_discriminator_joins_a_resumed_run(tmp_path: Path):
     assert min(scalars(tmp_path, "train/discriminator")) == 5
 
 
-def test_the_codec_waits_while_the_discriminator_learns_alone(tmp_path: Path):
-    waits = ["discriminator.start_step=2", "+discriminator.alone_steps=3"]
-    before = run(tmp_path, "steps=2", *waits)["state_dict"]
-    alone = run(tmp_path, "steps=5", "resume=true", *waits)["state_dict"]
-    for key, value in before.items():
-        assert torch.equal(alone[key], value) != key.startswith("discriminator"), key
-    after = run(tmp_path, "steps=6", "resume=true", *waits)
-    assert after["global_step"] == 6
-    assert not torch.equal(
-        after["state_dict"]["codec.decoder.norm.weight"], alone["codec.decoder.norm.weight"]
-    )
-    assert list(scalars(tmp_path, "train/discriminator")) == [3, 4, 5, 6]
-    assert list(scalars(tmp_path, "train/mel")) == [1, 2, 6]
-
-
 def test_accumulated_parts_are_one_step(tmp_path: Path):
     checkpoint = run(tmp_path, "steps=3", "training.accumulate=2", "discriminator.start_step=0")
     assert checkpoint["global_step"] == 3
@@ -142,6 +127,48 @@ def test_export_in_half_precision_is_half_the_size(whole, tmp_path: Path):
         torch.testing.assert_close(small[key], value, rtol=1e-3, atol=1e-6)
     sizes = [(tmp_path / str(half) / "model.safetensors").stat().st_size for half in (False, True)]
     assert sizes[1] < 0.6 * sizes[0]
+
+
+def test_a_soup_is_the_mean_of_two(whole, tmp_path: Path):
+    checkpoint = whole[0] / "checkpoints/last.ckpt"
+    last = export(checkpoint, tmp_path / "last", average=False).state_dict()
+    averaged = export(checkpoint, tmp_path / "averaged").state_dict()
+    soup = export(checkpoint, tmp_path / "soup", soup=tmp_path / "last").state_dict()
+    for key, value in soup.items():
+        expected = (last[key].float() + averaged[key].float()) / 2
+        torch.testing.assert_close(value.float(), expected, rtol=1e-6, atol=1e-8)
+    with pytest.raises(ValueError, match="accepted: a codec of the same tensors"):
+        export(checkpoint, tmp_path / "none", soup="vocable-16khz-fsq")
+    assert not (tmp_path / "none").exists()
+
+
+def start(source: Path, *overrides: str) -> CodecTraining:
+    """A training as it begins from another."""
+    with initialize_config_module("vocable.recipes.conf", version_base="1.3"):
+        module, _ = build(compose("train", overrides=[*QUICK, *overrides]))
+    start_from(str(source), module)
+    return module
+
+
+def test_a_training_goes_on_with_the_discriminator_of_another(whole, tmp_path: Path):
+    folder, checkpoint = whole
+    export(folder / "checkpoints/last.ckpt", tmp_path / "with", half=True, discriminator=True)
+    export(folder / "checkpoints/last.ckpt", tmp_path / "without")
+    kept = {key: value for key, value in checkpoint["state_dict"].items() if key.startswith("discriminator.")}
+
+    def same(module: CodecTraining) -> bool:
+        state = module.state_dict()
+        return all(torch.allclose(state[key], value, rtol=1e-3, atol=1e-6) for key, value in kept.items())
+
+    assert same(start(tmp_path / "with"))
+    assert same(start(folder / "checkpoints/last.ckpt"))
+    assert not same(start(tmp_path / "without"))
+    wider = start(tmp_path / "with", "discriminator.discriminator.channels=6")
+    assert len(wider.state_dict()) == len(start(tmp_path / "with").state_dict())
+    assert start(tmp_path / "with", "discriminator=none").discriminator is None
+    run(tmp_path / "bare", "steps=1", "discriminator=none")
+    with pytest.raises(ValueError, match="has no discriminator"):
+        export(tmp_path / "bare/checkpoints/last.ckpt", tmp_path / "none", discriminator=True)
 
 
 def test_quantizer_stays_out_of_the_first_steps(tmp_path: Path):

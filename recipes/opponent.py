@@ -1,0 +1,52 @@
+"""The discriminator that a codec was trained with, beside its weights: for trainings that go on."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from vocable.codecs import hub
+from vocable.codecs.files import replacing
+from vocable.recipes.checkpoint import read_part
+
+FILE = "discriminator.safetensors"
+
+
+def keep(checkpoint: Path, folder: Path, half: bool = False) -> None:
+    """Write the discriminator of a training's checkpoint to a codec's `folder`; ValueError where it has none.
+
+    half: as float16.
+    """
+    if not (state := read_part(checkpoint, "discriminator.")):
+        raise ValueError(f"{checkpoint} has no discriminator; accepted: a training's with one")
+    if half:
+        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    with replacing(folder / FILE) as file:
+        file.write_bytes(save({key: value.contiguous() for key, value in state.items()}))
+
+
+def recall(discriminator: nn.Module, source: str | Path) -> str:
+    """Give `discriminator` the weights of the one that `source` was trained with, and say whether they fit.
+
+    source: as for `vocable.recipes.init.warm_start`. From random weights a discriminator hardly catches up
+    with a trained codec that moves.
+    """
+    theirs, own = _read(source), discriminator.state_dict()
+    if not theirs:
+        return "discriminator: none in the source"
+    if _shapes(theirs) != _shapes(own):
+        return "discriminator: another in the source"
+    discriminator.load_state_dict(theirs)
+    return "discriminator: fits"
+
+
+def _read(source: str | Path) -> dict[str, Tensor]:
+    if Path(source).is_file():
+        return read_part(Path(source), "discriminator.")
+    folder, _ = hub.find(source, None)
+    return load_file(folder / FILE) if (folder / FILE).is_file() else {}
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in state.items()}
