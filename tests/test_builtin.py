@@ -54,13 +54,13 @@ def test_each_codebook_more_is_closer_to_the_speech() -> None:
     made = [codec.decode(tokens.first(count))[0, 0] for count in (1, 2, 4, 12)]
     scores = [si_sdr(wav[0], out) for out in made]
     assert scores == sorted(scores)
-    assert scores[2] > 1.2
+    assert scores[2] > 0.9
     assert scores[3] > 5.3
 
 
 @pytest.mark.parametrize(
     ("name", "count", "clear", "good"),
-    [(RVQ, 12, 0.940, 3.03), (RVQ, 1, 0.798, 1.39), (CAUSAL, 12, 0.935, 3.02), (FSQ, 1, 0.842, 1.54)],
+    [(RVQ, 12, 0.942, 3.12), (RVQ, 1, 0.814, 1.42), (CAUSAL, 12, 0.935, 3.02), (FSQ, 1, 0.854, 1.62)],
 )
 def test_speech_stays_intelligible(name: str, count: int, clear: float, good: float) -> None:
     pytest.importorskip("pystoi")
