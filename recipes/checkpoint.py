@@ -86,12 +86,17 @@ def read_codec(path: Path, average: bool = True) -> tuple[dict[str, Any], dict[s
 
     average: the moving average of the weights, not the last ones. ValueError for another file.
     """
-    return json.loads(_read(path)["codec_config"]), read_part(path, "ema.module." if average else "codec.")
+    found = _read(path)
+    return json.loads(found["codec_config"]), _part(found, "ema.module." if average else "codec.")
 
 
 def read_part(path: Path, prefix: str) -> dict[str, Tensor]:
     """The tensors in a training's checkpoint whose keys begin with `prefix`, by the rest of their keys."""
-    state = _read(path)["state_dict"].items()
+    return _part(_read(path), prefix)
+
+
+def _part(checkpoint: dict[str, Any], prefix: str) -> dict[str, Tensor]:
+    state = checkpoint["state_dict"].items()
     return {key.removeprefix(prefix): tensor for key, tensor in state if key.startswith(prefix)}
 
 

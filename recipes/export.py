@@ -37,9 +37,9 @@ def export(
         state = mean(state, read(soup)[1])
     codec = build(config, trusted)
     codec.load_state_dict(state, strict=True)
-    save(codec.half() if half else codec, config, folder, trusted)
     if discriminator:
         keep(checkpoint, folder, half)
+    save(codec.half() if half else codec, config, folder, trusted)
     return codec
 
 

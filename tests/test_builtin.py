@@ -54,7 +54,7 @@ def test_each_codebook_more_is_closer_to_the_speech() -> None:
     made = [codec.decode(tokens.first(count))[0, 0] for count in (1, 2, 4, 12)]
     scores = [si_sdr(wav[0], out) for out in made]
     assert scores == sorted(scores)
-    assert scores[2] > 0.9
+    assert scores[2] > 1.0
     assert scores[3] > 5.3
 
 

@@ -11,12 +11,14 @@ pytest.importorskip("lightning")
 pytest.importorskip("hydra")
 
 from hydra import compose, initialize_config_module
+from omegaconf import DictConfig
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vocable.codecs import load
 from vocable.recipes.export import export
 from vocable.recipes.module import CodecTraining
+from vocable.recipes.opponent import FILE, recall
 from vocable.recipes.terms import Term
 from vocable.recipes.train import build, start_from, train
 from vocable.recipes.validation import Validation
@@ -26,10 +28,13 @@ QUICK = ("experiment=smoke", "data.batches_per_epoch=6", "validate_every=8", "da
 
 def run(folder: Path, *overrides: str) -> dict[str, Any]:
     """Train, and read the last checkpoint."""
-    with initialize_config_module("vocable.recipes.conf", version_base="1.3"):
-        cfg = compose("train", overrides=[*QUICK, f"run_dir={folder}", *overrides])
-    train(cfg)
+    train(configured(f"run_dir={folder}", *overrides))
     return last(folder)
+
+
+def configured(*overrides: str) -> DictConfig:
+    with initialize_config_module("vocable.recipes.conf", version_base="1.3"):
+        return compose("train", overrides=[*QUICK, *overrides])
 
 
 def last(folder: Path) -> dict[str, Any]:
@@ -144,8 +149,7 @@ def test_a_soup_is_the_mean_of_two(whole, tmp_path: Path):
 
 def start(source: Path, *overrides: str) -> CodecTraining:
     """A training as it begins from another."""
-    with initialize_config_module("vocable.recipes.conf", version_base="1.3"):
-        module, _ = build(compose("train", overrides=[*QUICK, *overrides]))
+    module, _ = build(configured(*overrides))
     start_from(str(source), module)
     return module
 
@@ -164,11 +168,17 @@ def test_a_training_goes_on_with_the_discriminator_of_another(whole, tmp_path: P
     assert same(start(folder / "checkpoints/last.ckpt"))
     assert not same(start(tmp_path / "without"))
     wider = start(tmp_path / "with", "discriminator.discriminator.channels=6")
-    assert len(wider.state_dict()) == len(start(tmp_path / "with").state_dict())
+    assert wider.discriminator is not None
+    for kept_in, said in (("with", "another in the source"), ("without", "none in the source")):
+        assert recall(wider.discriminator, tmp_path / kept_in) == f"discriminator: {said}"
     assert start(tmp_path / "with", "discriminator=none").discriminator is None
     run(tmp_path / "bare", "steps=1", "discriminator=none")
     with pytest.raises(ValueError, match="has no discriminator"):
         export(tmp_path / "bare/checkpoints/last.ckpt", tmp_path / "none", discriminator=True)
+    assert not (tmp_path / "none").exists()
+    (tmp_path / "with" / FILE).write_bytes(b"{}")
+    with pytest.raises(ValueError, match=f"{FILE}.*accepted"):
+        start(tmp_path / "with")
 
 
 def test_quantizer_stays_out_of_the_first_steps(tmp_path: Path):
