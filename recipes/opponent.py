@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -10,6 +9,7 @@ from vocable.codecs import hub
 from vocable.codecs.convert import read_official
 from vocable.codecs.files import replacing
 from vocable.recipes.checkpoint import read_part
+from vocable.recipes.matching import fitted, match
 
 FILE = "discriminator.safetensors"
 
@@ -29,7 +29,7 @@ def keep(checkpoint: Path, folder: Path, half: bool = False) -> None:
 
 
 def recall(discriminator: nn.Module, source: str | Path) -> str:
-    """Give `discriminator` the weights of the one that `source` was trained with, and say whether they fit.
+    """Give `discriminator` the weights of the one that `source` was trained with where they fit, and say so.
 
     source: as for `vocable.recipes.init.warm_start`, but of a hub's repository it is not fetched. From random
     weights a discriminator hardly catches up with a trained codec that moves. ValueError for a damaged file.
@@ -37,10 +37,9 @@ def recall(discriminator: nn.Module, source: str | Path) -> str:
     theirs, own = _read(source), discriminator.state_dict()
     if not theirs:
         return "discriminator: none in the source"
-    if _shapes(theirs) != _shapes(own):
-        return "discriminator: another in the source"
-    discriminator.load_state_dict(theirs)
-    return "discriminator: fits"
+    found = match(own, theirs)
+    discriminator.load_state_dict(own | fitted(own, theirs, found.pairs))
+    return f"discriminator: {len(found.pairs)} of {len(found.own)} layers"
 
 
 def _read(source: str | Path) -> dict[str, Tensor]:
@@ -48,7 +47,3 @@ def _read(source: str | Path) -> dict[str, Tensor]:
         return read_part(Path(source), "discriminator.")
     folder, _ = hub.find(source, None)
     return read_official(folder / FILE) if (folder / FILE).is_file() else {}
-
-
-def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
-    return {key: value.shape for key, value in state.items()}

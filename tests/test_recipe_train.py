@@ -169,7 +169,7 @@ def test_a_training_goes_on_with_the_discriminator_of_another(whole, tmp_path: P
     assert not same(start(tmp_path / "without"))
     wider = start(tmp_path / "with", "discriminator.discriminator.channels=6")
     assert wider.discriminator is not None
-    for kept_in, said in (("with", "another in the source"), ("without", "none in the source")):
+    for kept_in, said in (("with", "0 of 6 layers"), ("without", "none in the source")):
         assert recall(wider.discriminator, tmp_path / kept_in) == f"discriminator: {said}"
     assert start(tmp_path / "with", "discriminator=none").discriminator is None
     run(tmp_path / "bare", "steps=1", "discriminator=none")

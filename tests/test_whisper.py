@@ -87,6 +87,8 @@ def test_encoder_is_transformers(tmp_path: Path) -> None:
     with torch.no_grad():
         states = model(encoder.log_mel(wav[:, 0]), output_hidden_states=True).hidden_states
     torch.testing.assert_close(first(wav).transpose(1, 2), states[1], atol=1e-5, rtol=1e-4)
+    for state, reference in zip(first.hidden(wav), states[:2], strict=True):
+        torch.testing.assert_close(state.transpose(1, 2), reference, atol=1e-5, rtol=1e-4)
     with pytest.raises(ValueError, match="layer is 3; accepted: 1 to 2, or None"):
         whisper_tiny_en(tmp_path, layer=3)
 

@@ -66,15 +66,23 @@ class WhisperEncoder(nn.Module):
 
     def forward(self, wav: Tensor) -> Tensor:
         """N = T / 320, rounded up to whole frames. A gradient passes to wav."""
+        x = self.hidden(wav)[-1]
+        return self.norm(x.transpose(1, 2)).transpose(1, 2) if self.layer is None else x
+
+    def hidden(self, wav: Tensor) -> list[Tensor]:
+        """What the convolutions give, and each layer up to `layer`: (B, dim, N) each."""
         frames = -(-wav.shape[-1] // (2 * HOP))
         wav = F.pad(wav[:, 0], (0, frames * 2 * HOP - wav.shape[-1]))
-        return torch.cat([self._window(part) for part in wav.split(WINDOW, -1)], 2)
+        windows = [self._window(part) for part in wav.split(WINDOW, -1)]
+        return [torch.cat(parts, 1).transpose(1, 2) for parts in zip(*windows, strict=True)]
 
-    def _window(self, wav: Tensor) -> Tensor:
-        """wav (B, T), at most 30 s, to (B, dim, N)."""
+    def _window(self, wav: Tensor) -> list[Tensor]:
+        """wav (B, T), at most 30 s, to hidden states (B, N, dim)."""
         x = F.gelu(self.conv2(F.gelu(self.conv1(self.log_mel(wav))))).transpose(1, 2)
-        x = self.layers[: self.layer](x + self.positions[: x.shape[1]])
-        return (self.norm(x) if self.layer is None else x).transpose(1, 2)
+        states = [x + self.positions[: x.shape[1]]]
+        for layer in self.layers[: self.layer]:
+            states.append(layer(states[-1]))
+        return states
 
 
 class WhisperLayer(nn.Module):
