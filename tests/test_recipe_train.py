@@ -134,16 +134,16 @@ def test_export_in_half_precision_is_half_the_size(whole, tmp_path: Path):
     assert sizes[1] < 0.6 * sizes[0]
 
 
-def test_a_soup_is_the_mean_of_two(whole, tmp_path: Path):
+def test_a_soup_is_the_mean_of_its_codecs(whole, tmp_path: Path):
     checkpoint = whole[0] / "checkpoints/last.ckpt"
     last = export(checkpoint, tmp_path / "last", average=False).state_dict()
     averaged = export(checkpoint, tmp_path / "averaged").state_dict()
-    soup = export(checkpoint, tmp_path / "soup", soup=tmp_path / "last").state_dict()
+    soup = export(checkpoint, tmp_path / "soup", soup=[tmp_path / "last", tmp_path / "last"]).state_dict()
     for key, value in soup.items():
-        expected = (last[key].float() + averaged[key].float()) / 2
+        expected = (2 * last[key].float() + averaged[key].float()) / 3
         torch.testing.assert_close(value.float(), expected, rtol=1e-6, atol=1e-8)
-    with pytest.raises(ValueError, match="accepted: a codec of the same tensors"):
-        export(checkpoint, tmp_path / "none", soup="vocable-16khz-fsq")
+    with pytest.raises(ValueError, match="accepted: codecs of the same tensors"):
+        export(checkpoint, tmp_path / "none", soup=["vocable-16khz-fsq"])
     assert not (tmp_path / "none").exists()
 
 
