@@ -1,5 +1,7 @@
 """A discriminator that listens with a speech model: closed forms, what is trained, what it tells apart."""
 
+from typing import cast
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,17 +16,19 @@ from vocable.losses.speech_model import SpeechModelDiscriminator
 class Halves(nn.Module):
     """Two states, of 2 and 4 dimensions: pairs and fours of samples."""
 
+    sample_rate = 16000
+
     def hidden(self, wav: Tensor) -> list[Tensor]:
         return [wav[:, 0].unfold(1, size, size).transpose(1, 2) for size in (2, 4)]
 
 
 def test_closed_form() -> None:
     discriminator = SpeechModelDiscriminator(Halves(), channels=1, slope=0.2)
-    for layers in discriminator.discriminators:
-        for parameter in layers.parameters():
-            parameter.data.zero_()
-        for conv in (layers[0][0], layers[1][0], layers[2]):
-            conv.weight.data[0, 0, 1] = 3.0
+    for module in discriminator.modules():
+        if isinstance(module, nn.Conv1d):
+            module.weight.data.zero_()
+            module.weight.data[0, 0, 1] = 3.0
+            cast(Tensor, module.bias).data.zero_()
     wav = torch.tensor([[[0.1, 0.2, 0.9, -0.5], [0.4, 0.3, 0.0, 0.1]]]).reshape(2, 1, 4)
     pairs, fours = discriminator(wav)
     # of a pair a frame's norm leaves the signs: 3 and 9 and 27, or -0.6 and -0.36 and -1.08
@@ -36,6 +40,15 @@ def test_closed_form() -> None:
     norm = (wav - wav.mean(2, keepdim=True)) / wav.std(2, correction=0, keepdim=True)
     first = torch.nn.functional.leaky_relu(3 * norm[..., :1], 0.2)
     torch.testing.assert_close(fours[0], first, rtol=1e-3, atol=1e-4)
+
+
+def test_channels_and_rates() -> None:
+    discriminator = SpeechModelDiscriminator(Halves())
+    wav = torch.randn(2, 2, 8)
+    both, mean = (split(discriminator(x))[0] for x in (wav, wav.mean(1, keepdim=True)))
+    assert all(torch.equal(*pair) for pair in zip(both, mean, strict=True))
+    with pytest.raises(ValueError, match="sample_rate is 24000; accepted: 16000"):
+        SpeechModelDiscriminator(Halves(), sample_rate=24000)
 
 
 def test_only_the_convolutions_are_trained_and_kept() -> None:

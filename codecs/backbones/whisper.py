@@ -50,7 +50,7 @@ class WhisperEncoder(nn.Module):
         super().__init__()
         if layer is not None and not 1 <= layer <= layers:
             raise ValueError(f"layer is {layer}; accepted: 1 to {layers}, or None")
-        self.dim, self.layer = dim, layer
+        self.dim, self.layer, self.sample_rate = dim, layer, RATE
         self.log_mel = LogMel(n_mels)
         self.conv1 = nn.Conv1d(n_mels, dim, 3, padding=1)
         self.conv2 = nn.Conv1d(dim, dim, 3, stride=2, padding=1)
@@ -80,7 +80,7 @@ class WhisperEncoder(nn.Module):
         """wav (B, T), at most 30 s, to hidden states (B, N, dim)."""
         x = F.gelu(self.conv2(F.gelu(self.conv1(self.log_mel(wav))))).transpose(1, 2)
         states = [x + self.positions[: x.shape[1]]]
-        for layer in self.layers[: self.layer]:
+        for layer in list(self.layers)[: self.layer]:
             states.append(layer(states[-1]))
         return states
 
