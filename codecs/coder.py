@@ -21,7 +21,8 @@ from vocable.quantizers.base import Quantizer
 class CodecOutput(NamedTuple):
     """What a training pass gives: wav (B, C, T), codes (B, K, N), the quantizer's loss and metrics.
 
-    z: quantized latents (B, D, N). first: those of the first codebook alone, where the quantizer gives them.
+    z: quantized latents (B, D, N). first: those of the first codebook alone. used: how many codebooks each
+    item was decoded from, (B,). The last two are None where the quantizer does not tell them.
     """
 
     wav: Tensor
@@ -30,6 +31,7 @@ class CodecOutput(NamedTuple):
     metrics: dict[str, Tensor]
     z: Tensor | None = None
     first: Tensor | None = None
+    used: Tensor | None = None
 
 
 class Coder(nn.Module):
@@ -120,6 +122,7 @@ class Coder(nn.Module):
             quantized.metrics,
             quantized.z,
             quantized.first,
+            quantized.used,
         )
 
     def pad(self, wav: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ class Quantized(NamedTuple):
     loss: scalar, the quantizer's own training loss (commitment, codebook), already weighted.
     metrics: scalars to log, detached.
     first: latent (B, D, N) of the first codebook alone, for a recipe to teach; None: not told apart from z.
+    used: how many codebooks each item's z is of, (B,); None: not told.
     """
 
     z: Tensor
@@ -21,6 +22,7 @@ class Quantized(NamedTuple):
     loss: Tensor
     metrics: dict[str, Tensor]
     first: Tensor | None = None
+    used: Tensor | None = None
 
 
 class Quantizer(nn.Module):

@@ -57,7 +57,7 @@ class RVQ(Quantizer):
                 codes.append(step.codes)
         stacked = torch.stack(codes, dim=1)
         metrics = usage(stacked, self.codebook_sizes)
-        return Quantized(out.to(z.dtype), stacked, loss, metrics, first.to(z.dtype))
+        return Quantized(out.to(z.dtype), stacked, loss, metrics, first.to(z.dtype), counts)
 
     def encode(self, z: Tensor, num_codebooks: int | None = None) -> Tensor:
         used = self.check_num_codebooks(num_codebooks)

@@ -13,6 +13,7 @@ class Adversary(Game):
     clip: of the discriminator's gradient norm; None: as the codec's.
     one_pass: both sides learn from one look at real and fake, and the codec moves first. Most published code
         moves the discriminator first and has it look again, two sevenths more work; False is that order.
+    alone: how much items that are decoded from one codebook of several count to the codec, others counting 1.
     """
 
     start_step: int = 0
@@ -21,6 +22,7 @@ class Adversary(Game):
     feature_weight: float = 2.0
     clip: float | None = None
     one_pass: bool = True
+    alone: float = 1.0
 
     def weights_at(self, step: int) -> dict[str, float]:
         """The weights of the generator's two terms at a step."""

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from vocable.codecs.codec import Codec
 from vocable.losses.balancer import Balancer
 from vocable.recipes.adversary import Adversary
+from vocable.recipes.by_rate import weighed
 from vocable.recipes.checkpoint import reconcile
 from vocable.recipes.distillation import Distillation
 from vocable.recipes.ema import average_of
@@ -108,15 +109,15 @@ class CodecTraining(LightningModule):
             wav_hat = out.wav.float()
             judged, played = None, {}
             if adversary and adversary.one_pass:
-                judged, played = adversary.play(wav, wav_hat)
+                judged, played = adversary.play(wav, weighed(wav_hat, out.used, adversary.alone))
             elif adversary:
                 loss = adversary.judge(wav, wav_hat)
                 self.manual_backward(loss / len(parts))
                 _add(logs, {"discriminator": loss}, len(parts))
                 if i + 1 == len(parts):
                     self._update(rest[0], self._judges, batch, logs, "discriminator")
-                played = adversary.terms(wav, wav_hat)
-            losses = self._losses(wav, wav_hat, step) | played
+                played = adversary.terms(wav, weighed(wav_hat, out.used, adversary.alone))
+            losses = self._losses(wav, wav_hat, out.used, step) | played
             total = self._total(losses, wav_hat, step, adversary) + self.quantizer_weight * out.loss
             if self.distillation is not None:
                 losses["distillation"] = self.distillation(out, wav, self.codec)
@@ -182,11 +183,13 @@ class CodecTraining(LightningModule):
         wrapped = self.optimizers()
         return [wrapped[0], *self.trainer.optimizers[1:]] if isinstance(wrapped, list) else [wrapped]
 
-    def _losses(self, wav: Tensor, wav_hat: Tensor, step: int) -> dict[str, Tensor]:
+    def _losses(self, wav: Tensor, wav_hat: Tensor, used: Tensor | None, step: int) -> dict[str, Tensor]:
         """The terms in force at this step, before their weights."""
         with torch.autocast(wav.device.type, enabled=False):
             active = {name: term for name, term in self.terms.items() if term.weight_at(step)}
-            return {name: term(wav_hat, wav.float()) for name, term in active.items()}
+            return {
+                name: term(weighed(wav_hat, used, term.alone), wav.float()) for name, term in active.items()
+            }
 
     def _total(
         self, losses: dict[str, Tensor], wav_hat: Tensor, step: int, adversary: Adversary | None

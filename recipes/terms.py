@@ -12,6 +12,7 @@ class Term(nn.Module):
 
     The weight is 0 before `start_step` and grows along a line for `ramp_steps`: phase and waveform terms at
     full weight from the first step can make a codec's latent collapse. From `end_step` on it is 0 again.
+    alone: how much items that are decoded from one codebook of several count, where others count 1.
     """
 
     def __init__(
@@ -21,13 +22,14 @@ class Term(nn.Module):
         start_step: int = 0,
         ramp_steps: int = 0,
         end_step: int | None = None,
+        alone: float = 1.0,
     ) -> None:
         super().__init__()
         if end_step is not None and end_step <= start_step:
             raise ValueError(
                 f"end_step is {end_step}; accepted: more than start_step = {start_step}, or None"
             )
-        self.loss, self.weight = loss, weight
+        self.loss, self.weight, self.alone = loss, weight, alone
         self.start_step, self.ramp_steps, self.end_step = start_step, ramp_steps, end_step
 
     def weight_at(self, step: int) -> float:

@@ -187,6 +187,25 @@ def test_quantizer_stays_out_of_the_first_steps(tmp_path: Path):
     assert [scalars(tmp_path, "train/quantizer")[step] > 0 for step in (1, 2, 3, 4)] == [0, 0, 1, 1]
 
 
+def test_a_loss_that_leaves_out_one_codebook_alone_teaches_nothing_by_it(tmp_path: Path):
+    drop = "quantizer.dropout={_target_: vocable.quantizers.dropout.PerItem, share: 1.0, counts: [1]}"
+    deaf = [f"+loss.{name}.alone=0" for name in ("mel", "waveform", "spectrum")]
+    run(tmp_path, "steps=5", drop, "training.quantize_from=2", "training.quantizer_weight=0", *deaf)
+    learned = scalars(tmp_path, "train/gradient/codec")
+    assert [learned[step] > 0 for step in (1, 2, 3, 4, 5)] == [True, True, False, False, False]
+    assert scalars(tmp_path, "train/mel")[5] > 0
+    run(
+        tmp_path / "judged",
+        "steps=3",
+        drop,
+        "training.quantizer_weight=0",
+        *deaf,
+        "discriminator.start_step=2",
+    )
+    judged = scalars(tmp_path / "judged", "train/gradient/codec")
+    assert [judged[step] > 0 for step in (1, 2, 3)] == [False, False, True]
+
+
 def test_export_refuses_other_files(tmp_path: Path):
     torch.save({"weights": torch.ones(1)}, tmp_path / "other.ckpt")
     with pytest.raises(ValueError, match="accepted: a checkpoint"):

@@ -226,6 +226,8 @@ def test_dropout_masks_output_loss_and_learning(monkeypatch):
     out = rvq(z)
     torch.testing.assert_close(out.z, torch.cat([single, both]), atol=1e-6, rtol=0)
     assert torch.equal(out.codes[:1], first)
+    assert out.used is not None
+    assert out.used.tolist() == [1, 3]
     torch.testing.assert_close(out.loss, (loss + errors[0] / 2 + errors[1] / 2) / 3)
     (gradient,) = torch.autograd.grad(out.z.sum(), z)
     assert torch.equal(gradient, torch.ones_like(z))
