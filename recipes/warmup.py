@@ -8,7 +8,7 @@ from vocable.codecs.coder import CodecOutput
 
 
 def autoencode(codec: Codec, wav: Tensor) -> CodecOutput:
-    """`codec(wav)` without its quantizer: wav (B, C, T) through encoder and decoder, no codes, none used, loss 0.
+    """`codec(wav)` without its quantizer: wav (B, C, T) through encoder and decoder: no codebook, no loss.
 
     Codebooks fitted to an encoder that has learned nothing yet hold it there: the latent collapses to a few
     directions. After some hundred steps like this k-means finds a latent worth quantizing.
