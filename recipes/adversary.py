@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from vocable.losses.game import Game
+from vocable.recipes.by_rate import checked
 from vocable.recipes.schedule import ramp
 
 
@@ -23,6 +24,9 @@ class Adversary(Game):
     clip: float | None = None
     one_pass: bool = True
     alone: float = 1.0
+
+    def __post_init__(self) -> None:
+        checked(self.alone)
 
     def weights_at(self, step: int) -> dict[str, float]:
         """The weights of the generator's two terms at a step."""

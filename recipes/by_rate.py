@@ -1,5 +1,7 @@
 """Losses that count for more, or less, where an item has its first codebook alone."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -20,3 +22,10 @@ def weighed(wav: Tensor, used: Tensor | None, alone: float) -> Tensor:
     weights = torch.where(used == 1, alone, 1.0).to(wav)[:, None, None]
     still = wav.detach()
     return still + weights * (wav - still)
+
+
+def checked(alone: float) -> float:
+    """The weight `alone` itself; ValueError unless it is one."""
+    if not 0 <= alone < math.inf:
+        raise ValueError(f"alone is {alone:g}; accepted: 0 or more, and finite")
+    return alone

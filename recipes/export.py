@@ -36,7 +36,8 @@ def export(
     ValueError for another file, a soup of other tensors, or a training without a discriminator to write.
     """
     config, state = read_codec(checkpoint, average)
-    state = mean(state, [read(source)[1] for source in soup])
+    if others := [read(source)[1] for source in soup]:
+        state = mean(state, others)
     codec = build(config, trusted)
     codec.load_state_dict(state, strict=True)
     if discriminator:

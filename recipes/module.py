@@ -108,15 +108,16 @@ class CodecTraining(LightningModule):
             out = self.codec(wav) if step >= self.quantize_from else autoencode(self.codec, wav)
             wav_hat = out.wav.float()
             judged, played = None, {}
+            fake = weighed(wav_hat, out.used, adversary.alone) if adversary else wav_hat
             if adversary and adversary.one_pass:
-                judged, played = adversary.play(wav, weighed(wav_hat, out.used, adversary.alone))
+                judged, played = adversary.play(wav, fake)
             elif adversary:
-                loss = adversary.judge(wav, wav_hat)
+                loss = adversary.judge(wav, fake)
                 self.manual_backward(loss / len(parts))
                 _add(logs, {"discriminator": loss}, len(parts))
                 if i + 1 == len(parts):
                     self._update(rest[0], self._judges, batch, logs, "discriminator")
-                played = adversary.terms(wav, weighed(wav_hat, out.used, adversary.alone))
+                played = adversary.terms(wav, fake)
             losses = self._losses(wav, wav_hat, out.used, step) | played
             total = self._total(losses, wav_hat, step, adversary) + self.quantizer_weight * out.loss
             if self.distillation is not None:
@@ -187,9 +188,7 @@ class CodecTraining(LightningModule):
         """The terms in force at this step, before their weights."""
         with torch.autocast(wav.device.type, enabled=False):
             active = {name: term for name, term in self.terms.items() if term.weight_at(step)}
-            return {
-                name: term(weighed(wav_hat, used, term.alone), wav.float()) for name, term in active.items()
-            }
+            return {name: term(wav_hat, wav.float(), used) for name, term in active.items()}
 
     def _total(
         self, losses: dict[str, Tensor], wav_hat: Tensor, step: int, adversary: Adversary | None

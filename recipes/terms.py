@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from vocable.recipes.by_rate import checked, weighed
 from vocable.recipes.schedule import ramp
 
 
@@ -29,7 +30,7 @@ class Term(nn.Module):
             raise ValueError(
                 f"end_step is {end_step}; accepted: more than start_step = {start_step}, or None"
             )
-        self.loss, self.weight, self.alone = loss, weight, alone
+        self.loss, self.weight, self.alone = loss, weight, checked(alone)
         self.start_step, self.ramp_steps, self.end_step = start_step, ramp_steps, end_step
 
     def weight_at(self, step: int) -> float:
@@ -38,6 +39,6 @@ class Term(nn.Module):
             return 0.0
         return self.weight * ramp(step, self.start_step, self.ramp_steps)
 
-    def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
-        """The loss before its weight, a scalar."""
-        return self.loss(estimate, target)
+    def forward(self, estimate: Tensor, target: Tensor, used: Tensor | None = None) -> Tensor:
+        """The loss before its weight, a scalar; used: how many codebooks each item is decoded from, (B,)."""
+        return self.loss(weighed(estimate, used, self.alone), target)

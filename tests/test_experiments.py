@@ -249,10 +249,8 @@ def test_three_steps_of_our_own(name: str, books: int, tmp_path: Path, seen: lis
     codec = module.codec
     assert (codec.frame_rate, codec.num_codebooks) == (50, books)
     assert len(seen) == 3
-    for i, step in enumerate(seen):
-        in_force = {name for name, term in module.terms.items() if term.weight_at(i)}
-        assert {"mel", "waveform", "spectrum", "pesq", "stoi", "words"} <= in_force
-        assert {"loss", "quantizer", "features", "distillation", *in_force} <= step.keys()
+    for step in seen:
+        assert {"loss", "quantizer", "features", "distillation", *cfg.loss} <= step.keys()
         assert all(map(math.isfinite, step.values())), step
         assert step["gradient/codec"] > 0
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from vocable.losses.spectral import WaveformLoss
+from vocable.recipes.adversary import Adversary
 from vocable.recipes.by_rate import weighed
 from vocable.recipes.terms import Term
 
@@ -21,7 +22,7 @@ def test_a_phase_without_steps_is_refused() -> None:
 
 def test_items_of_one_codebook_count_as_often_as_asked() -> None:
     wav, target = torch.randn(3, 1, 50, requires_grad=True), torch.randn(3, 1, 50)
-    loss = WaveformLoss()(weighed(wav, torch.tensor([1, 12, 1]), 2.5), target)
+    loss = Term(WaveformLoss(), 1.0, alone=2.5)(wav, target, torch.tensor([1, 12, 1]))
     plain = WaveformLoss()(wav, target)
     assert torch.equal(loss, plain)
     ours, theirs = (torch.autograd.grad(value, wav)[0] for value in (loss, plain))
@@ -33,3 +34,12 @@ def test_nothing_is_weighed_by_what_is_not_told() -> None:
     assert weighed(wav, None, 1.0) is wav
     with pytest.raises(ValueError, match=r"alone is 0\.5, and the quantizer does not tell"):
         weighed(wav, None, 0.5)
+
+
+@pytest.mark.parametrize("alone", [-0.5, float("inf"), float("nan")])
+def test_what_is_no_weight_is_refused(alone: float) -> None:
+    message = f"alone is {alone:g}; accepted: 0 or more, and finite"
+    with pytest.raises(ValueError, match=message):
+        Term(WaveformLoss(), 1.0, alone=alone)
+    with pytest.raises(ValueError, match=message):
+        Adversary(WaveformLoss(), alone=alone)
