@@ -61,7 +61,7 @@ PARTS: dict[str, Callable[[], Stateful]] = {
 
 @pytest.mark.parametrize("name", PARTS)
 @settings(max_examples=12, deadline=None)
-@given(length=st.integers(1, 150), tile=st.integers(1, 90))
+@given(length=st.integers(1, 300), tile=st.integers(1, 90))
 def test_layers_that_look_ahead_lose_nothing_between_tiles(name: str, length: int, tile: int) -> None:
     torch.manual_seed(0)
     layer = PARTS[name]().double()
